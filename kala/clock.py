@@ -1,0 +1,61 @@
+"""The one clock. A moment is an `int`: microseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+
+Schedules are wall time and Trio's clock is monotonic, so a sleep is taken in slices, after each of which the wall
+clock is looked at again: a clock that was set is noticed within `SLICE` seconds.
+"""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import trio
+
+Moment = int
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SLICE = 1.0
+
+
+class Clock:
+    """The system's wall clock."""
+
+    def now(self) -> Moment:
+        """The present moment, in microseconds."""
+        return time.time_ns() // 1_000
+
+    async def sleep_until(self, moment: Moment) -> None:
+        """Return at `moment` by the wall clock (at once when it has passed), whatever happens to that clock."""
+        while (left := (moment - self.now()) / SECOND) > 0:
+            await trio.sleep(min(left, SLICE))
+
+
+class TrioClock(Clock):
+    """A wall clock that rides on Trio's: under `trio.testing.MockClock` a year passes in a second.
+
+    `start` is the moment at which it begins; `step(seconds)` sets it forward or back, as an administrator would.
+    """
+
+    def __init__(self, start: Moment) -> None:
+        self._offset = start - round(trio.current_time() * SECOND)
+
+    def now(self) -> Moment:
+        return round(trio.current_time() * SECOND) + self._offset
+
+    def step(self, seconds: float) -> None:
+        self._offset += round(seconds * SECOND)
+
+    async def sleep_until(self, moment: Moment) -> None:
+        while (left := (moment - self.now()) / SECOND) > 0:
+            await trio.sleep(left)
+
+
+def to_datetime(moment: Moment) -> datetime:
+    """A moment as an aware datetime in UTC."""
+    return EPOCH + timedelta(microseconds=moment)
+
+
+def from_datetime(value: datetime) -> Moment:
+    """An aware datetime as a moment; exact to the microsecond."""
+    difference = value - EPOCH
+    return (difference.days * 86_400 + difference.seconds) * SECOND + difference.microseconds
+

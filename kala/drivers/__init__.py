@@ -1,0 +1,1 @@
+"""One module per database, each a synchronous client behind the contract of `contract.py`."""

@@ -1,0 +1,216 @@
+"""The facts: what a job is, what its record holds, what a run was. Plain records, frozen by habit: a decision
+(`ledger.py`) makes a new one with `replace`, and nobody changes one in place.
+
+Moments and durations are microseconds (`clock.py`); `None` is a moment that has not been.
+"""
+
+import struct
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from kala.clock import Moment
+from kala.states import State, Trigger
+
+LOCAL, REMOTE = 0, 1
+MAX_RESULTS = 20
+_RESULT = struct.Struct("<qfHBB")  # started, duration in seconds, retries, state, trigger: 16 bytes
+_STATES, _TRIGGERS = tuple(State), tuple(Trigger)
+
+replace = msgspec.structs.replace
+
+
+class Remote(Struct, frozen=True, omit_defaults=True):
+    """The HTTP call of a remote job, as it was given. Zero values mean the defaults, which `remote.py` knows."""
+
+    url: str = ""
+    method: str = ""
+    body: str = ""
+    headers: dict[str, list[str]] | None = None
+    timeout: int = 0  # seconds
+    expected_response_codes: list[int] | None = None
+
+
+class Job(Struct, frozen=True, omit_defaults=True):
+    """A definition: what to run and when, and what to do when things go wrong. Durations are ISO 8601 text."""
+
+    name: str
+    command: str = ""
+    owner: str = ""
+    schedule: str = ""
+    retries: int = 0
+    epsilon: str = ""
+    parent_jobs: list[str] | None = None
+    on_failure_job: str = ""
+    template_delimiters: str = ""
+    resume_at_next_scheduled_time: bool = False
+    type: int = LOCAL
+    remote: Remote | None = None
+    shell: bool = False
+    overlap: str = "queue"  # queue, skip, allow
+    catch_up: str = "once"  # once, none, all
+    catch_up_limit: int = 100
+    catch_up_window: str = ""
+    timeout: str = ""
+    kill_after: str = "PT10S"
+    on_lost: str = "record"  # record, rerun
+
+
+class Attempt(Struct, frozen=True, omit_defaults=True):
+    """One process or one HTTP call, ended."""
+
+    number: int  # from 1
+    started: Moment
+    ended: Moment
+    state: State
+    exit_code: int | None = None
+    signal: int | None = None  # the number of the signal that ended it
+    status: int | None = None  # of the HTTP answer
+    cpu: int = 0  # processor time of the process and those it waited for, microseconds
+    memory: int = 0  # its peak resident memory, bytes
+    output_size: int = 0  # bytes printed in all; what is kept is the tail
+    error: str = ""  # one sentence, when it did not succeed
+
+
+class Run(Struct, frozen=True, omit_defaults=True):
+    """One execution, or, in state skipped or missed, a range of occurrences that had none.
+
+    A record's open runs and the rows of the history are both of this shape.
+    """
+
+    id: str
+    job_id: str
+    scheduled_for: Moment
+    trigger: Trigger
+    state: State
+    created: Moment
+    instance: str = ""  # that claimed it
+    attempts: tuple[Attempt, ...] = ()
+    not_before: Moment | None = None  # of a waiting run: the next attempt's time
+    epsilon_from: Moment | None = None  # retries are counted from here when it is not `scheduled_for`
+    ended: Moment | None = None
+    reason: str = ""
+    parent_job: str = ""
+    parent_run: str = ""
+    until: Moment | None = None  # of a range: its last occurrence
+    count: int = 1
+
+    @property
+    def started(self) -> Moment | None:
+        """When its first attempt started."""
+        return self.attempts[0].started if self.attempts else None
+
+    @property
+    def duration(self) -> int:
+        """From the start of its first attempt to the end of its last, microseconds."""
+        return self.attempts[-1].ended - self.attempts[0].started if self.attempts else 0
+
+    @property
+    def retries(self) -> int:
+        return max(len(self.attempts) - 1, 0)
+
+
+class Output(Struct, frozen=True):
+    """What one attempt printed (its tail), or the body of an HTTP answer (its beginning)."""
+
+    run_id: str
+    attempt: int
+    data: bytes
+    size: int  # bytes in all
+
+
+class Delivery(Struct, frozen=True, omit_defaults=True):
+    """An entry of an outbox: jobs to be run because `run` has ended, in order. The first is the one under way."""
+
+    run: str
+    trigger: Trigger  # parent or failure
+    to: tuple[str, ...]
+
+
+class Record(Struct, frozen=True, omit_defaults=True):
+    """A job and its state in one piece: the unit of every write."""
+
+    id: str
+    job: Job
+    created: Moment
+    version: int = 1  # grows with the definition, and with disabling and enabling: the ETag
+    revision: int = 0  # grows with every write
+    disabled: bool = False
+    deleted: Moment | None = None  # a tombstone since then
+    cursor: Moment | None = None  # next occurrence not yet claimed, skipped or missed
+    last_due: Moment | None = None  # the occurrence before the cursor: shown when nothing follows
+    remaining: int | None = 0  # claims left; None is without end
+    successes: int = 0
+    errors: int = 0
+    finished: int = 0
+    last_success: Moment | None = None
+    last_error: Moment | None = None
+    last_attempted: Moment | None = None
+    open: tuple[Run, ...] = ()
+    outbox: tuple[Delivery, ...] = ()
+    gap: Run | None = None  # the latest range of occurrences that did not run, still growing
+    results: bytes = b""  # the last `MAX_RESULTS` ended runs, packed
+
+    @property
+    def is_child(self) -> bool:
+        return bool(self.job.parent_jobs)
+
+    @property
+    def is_done(self) -> bool:
+        """Nothing of it is to come by itself. For a child: it has run once (display only, as in Kala)."""
+        if self.is_child:
+            return self.finished > 0
+        return self.cursor is None and not self.open
+
+
+class Result(NamedTuple):
+    """One of the packed results."""
+
+    started: Moment
+    duration: int  # microseconds
+    retries: int
+    state: State
+    trigger: Trigger
+
+
+def packed(results: bytes, run: Run) -> bytes:
+    """`results` with an ended run added, and the oldest dropped when there are more than `MAX_RESULTS`."""
+    row = _RESULT.pack(
+        run.started if run.started is not None else run.ended or run.created,
+        run.duration / 1e6,
+        min(run.retries, 0xFFFF),
+        _STATES.index(run.state),
+        _TRIGGERS.index(run.trigger),
+    )
+    return results[-(MAX_RESULTS - 1) * _RESULT.size :] + row
+
+
+def unpacked(results: bytes) -> list[Result]:
+    """The packed results, in the order in which the runs ended."""
+    return [
+        Result(started, round(duration * 1e6), retries, _STATES[state], _TRIGGERS[trigger])
+        for started, duration, retries, state, trigger in _RESULT.iter_unpack(results)
+    ]
+
+
+_encoder = msgspec.json.Encoder()
+_record_decoder = msgspec.json.Decoder(Record)
+_run_decoder = msgspec.json.Decoder(Run)
+
+
+def encode(value: Record | Run) -> bytes:
+    """A record or a run as it is stored: JSON without the members that have their default."""
+    return _encoder.encode(value)
+
+
+def decode_record(data: bytes) -> Record:
+    """The record in `data`. Raises `msgspec.DecodeError` when it is not one."""
+    return _record_decoder.decode(data)
+
+
+def decode_run(data: bytes | str) -> Run:
+    """The run in `data`. Raises `msgspec.DecodeError` when it is not one."""
+    return _run_decoder.decode(data)
+
+

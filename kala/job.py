@@ -126,6 +126,8 @@ class Delivery(Struct, frozen=True, omit_defaults=True):
     run: str
     trigger: Trigger  # parent or failure
     to: tuple[str, ...]
+    instance: str = ""  # that delivers
+    recovered: bool = False  # taken over: the first may have been delivered already
 
 
 class Record(Struct, frozen=True, omit_defaults=True):
@@ -212,5 +214,3 @@ def decode_record(data: bytes) -> Record:
 def decode_run(data: bytes | str) -> Run:
     """The run in `data`. Raises `msgspec.DecodeError` when it is not one."""
     return _run_decoder.decode(data)
-
-

@@ -18,6 +18,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from kala.clock import Moment
+from kala.errors import ValueTooLarge
 from kala.job import Output, Run
 from kala.states import State
 
@@ -62,7 +63,8 @@ class RunQuery(Struct, frozen=True):
     """Which rows of the history; everything given must hold.
 
     `ended` rows are runs that ended, the others ranges that did not run (`states.NOT_RUN`). `since` (included) and
-    `until` (excluded) bound `scheduled_for`. `after` is the `next` of the page before.
+    `until` (excluded) bound `scheduled_for`. `after` is the `next` of the page before; one that no page gave is
+    `Invalid`. `limit` is at least 1.
     """
 
     job_id: str | None = None
@@ -125,7 +127,9 @@ class Driver(Protocol):
         are both there, or neither; a conflict of one holds none of the others up. An element whose record is stored
         already with the same revision and the same bytes (or, for a deletion, is not there) is done: so a commit
         whose answer was lost is repeated safely. A run or output whose id is in the history already is left as it is.
-        When this raises `StoreUnavailable`, any part of the batch may have been written.
+        When an element is done its history is there, also when its record was (a deletion of nothing appends).
+        When this raises `StoreUnavailable`, any part of the batch may have been written. A value above `max_value` is
+        `ValueTooLarge`, raised before anything is written (`refuse_larger`).
         """
 
     def run(self, run_id: str) -> Run | None:
@@ -147,3 +151,17 @@ class Driver(Protocol):
 
     def changes(self, since: str) -> Changes:
         """What was written to records since a token; "" gives the token of now with `reset`."""
+
+
+def is_done(element: Element, current: Stored | None) -> bool:
+    """Whether what an element asks for is so already: a repeated commit of it is done, not a conflict."""
+    if element.value is None:
+        return current is None
+    return current is not None and current.revision == element.revision and current.value == element.value
+
+
+def refuse_larger(batch: Sequence[Element], limit: int) -> None:
+    """Raise `ValueTooLarge` for the first element whose value is above `limit` bytes."""
+    for element in batch:
+        if element.value is not None and len(element.value) > limit:
+            raise ValueTooLarge(f"{element.kind} {element.key}", len(element.value), limit)

@@ -1,0 +1,48 @@
+"""Moments in order: a heap of (moment, job id). Plain data; times that were replaced are dropped when they surface."""
+
+import heapq
+
+from kala.clock import Moment
+
+
+class Agenda:
+    """Each job at most once."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[Moment, str]] = []
+        self._at: dict[str, Moment] = {}
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def put(self, job_id: str, moment: Moment | None) -> None:
+        """Enter a job, move it, or, with None, strike it out."""
+        if moment is None:
+            self._at.pop(job_id, None)
+            return
+        if self._at.get(job_id) == moment:
+            return
+        self._at[job_id] = moment
+        heapq.heappush(self._heap, (moment, job_id))
+        if len(self._heap) > 2 * len(self._at) + 1000:
+            self._heap = [(at, one) for one, at in self._at.items()]
+            heapq.heapify(self._heap)
+
+    def head(self) -> Moment | None:
+        """The first moment; None when there is nothing."""
+        heap = self._heap
+        while heap:
+            moment, job_id = heap[0]
+            if self._at.get(job_id) == moment:
+                return moment
+            heapq.heappop(heap)
+        return None
+
+    def pop_until(self, moment: Moment) -> list[tuple[Moment, str]]:
+        """Take out all that is due until `moment` (included), in order."""
+        due: list[tuple[Moment, str]] = []
+        while (head := self.head()) is not None and head <= moment:
+            entry = heapq.heappop(self._heap)
+            del self._at[entry[1]]
+            due.append(entry)
+        return due

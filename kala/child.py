@@ -1,0 +1,64 @@
+"""One program to be started by a thread of `spawn.py`, and what became of it."""
+
+import os
+import resource
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+
+class Child:
+    """Made, read and signalled in Trio's thread. Once `done`, it has ended (or never started) and has been reaped.
+
+    `tail` holds at least the last `limit` bytes printed, of `size` in all; beyond `most` bytes the group is killed.
+    Standard error goes where standard output goes unless `errors` is a descriptor. `started` and `ended` are seconds
+    of `time.monotonic()`. `error` says why it could not be started. `on_start` and `on_end` must not raise.
+    """
+
+    def __init__(
+        self,
+        path: bytes,
+        argv: Sequence[bytes],
+        environment: Sequence[bytes],
+        directory: bytes | None = None,
+        *,
+        limit: int,
+        most: int = sys.maxsize,
+        errors: int | None = None,
+    ) -> None:
+        self.path, self.argv, self.environment, self.directory = path, argv, environment, directory
+        self.limit, self.most, self.errors = limit, most, errors
+        self.on_start: Callable[[], None] | None = None
+        self.on_end: Callable[[], None] | None = None
+        self.pid = 0  # not started
+        self.wanted = 0  # the last signal sent: one from before the start withdraws it
+        self.tail = bytearray()
+        self.size = 0
+        self.started = self.ended = 0.0
+        self.error: Exception | None = None
+        self.status: int | None = None  # as `os.wait4` has it; None when it is not known
+        self.usage: resource.struct_rusage | None = None
+        self.done = False
+
+    def send(self, number: int) -> None:
+        """Send a signal to the whole group."""
+        self.wanted = number  # first: the thread looks at it after it has set `pid`
+        if self.pid and not self.done:
+            signal_group(self.pid, number)
+
+    def reap(self) -> None:
+        """The leader has ended, or there will be none."""
+        if self.pid:
+            try:
+                _, self.status, self.usage = os.wait4(self.pid, 0)
+            except ChildProcessError:  # somebody else took it
+                self.status = None
+        self.done = True
+        if self.on_end is not None:
+            self.on_end()
+
+
+def signal_group(pid: int, number: int) -> None:
+    """Send a signal to a group whose leader is not reaped. It may have nobody left to hear it."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)

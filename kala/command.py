@@ -1,0 +1,248 @@
+"""One command: a process group, what it prints, and its end. Knows nothing of jobs.
+
+The happy path is one `Child` (`spawn.py`) and one `trio.Event`: no task, no nursery, no timer.
+"""
+
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+import trio
+
+from kala import programs, spawn
+from kala.child import Child
+from kala.clock import SECOND, Clock, Moment
+from kala.errors import CommandError, shortened
+from kala.job import Attempt
+from kala.launch import null_device
+from kala.states import State
+from kala.stop import Stop
+
+UNKILLABLE = 10.0  # seconds after KILL when a process is given up: it hangs in the kernel, or is not ours to signal
+MAX_SUBSTITUTE = 1 << 20  # bytes that a command in backticks may print
+SUBSTITUTE_TIMEOUT = 30.0
+RU_MAXRSS = 1 if sys.platform == "darwin" else 1024  # bytes in its unit
+
+
+class Watched:
+    """A child and the task that waits for it."""
+
+    def __init__(self, child: Child, timeout: float | None, on_start: Callable[[int], None] | None) -> None:
+        self.child = child
+        self._timeout, self._on_start = timeout, on_start
+        self._event = trio.Event()
+        self._scope: trio.CancelScope | None = None
+        self._bug: BaseException | None = None
+        child.on_end = self.wake
+        if timeout is not None or on_start is not None:
+            child.on_start = self._started
+
+    def wake(self) -> None:
+        self._event.set()
+
+    def _started(self) -> None:
+        if self._scope is not None and self._timeout is not None and not self.child.wanted:
+            self._scope.deadline = trio.current_time() + self._timeout
+        if self._on_start is not None:
+            try:
+                self._on_start(self.child.pid)
+            except BaseException as bug:  # noqa: BLE001 - raised in the task, whose caller gave the function
+                self._bug = bug
+                self.wake()
+
+    async def wait_woken(self) -> bool:
+        """Return at the next `wake`; False when instead the timeout, counted from the start, has passed."""
+        if self._timeout is None:
+            await self._event.wait()
+        else:
+            with trio.CancelScope() as self._scope:
+                await self._event.wait()
+            if self._scope.cancelled_caught:
+                return False
+        self._event = trio.Event()
+        if self._bug is not None:
+            raise self._bug
+        return True
+
+    async def wait_done(self, seconds: float, stop: Stop | None = None) -> None:
+        """Return when it has ended, at most `seconds` later, or at one request more of `stop`."""
+        requests = stop.requests if stop is not None else 0
+        with trio.move_on_after(seconds):
+            while not self.child.done and (stop is None or stop.requests == requests):
+                await self._event.wait()
+                self._event = trio.Event()
+
+    async def end(self, kill_after: float, stop: Stop | None = None) -> None:
+        """TERM, `kill_after` seconds (or until a request that is in a hurry), KILL. It may still be there afterwards
+        when nothing ends it."""
+        if stop is None or stop.requests < 2:
+            self.child.send(signal.SIGTERM)
+            await self.wait_done(kill_after, stop)
+        if not self.child.done:
+            self.child.send(signal.SIGKILL)
+            await self.wait_done(UNKILLABLE)
+
+
+async def run_command(
+    argv: Sequence[str],
+    *,
+    number: int,
+    environment: Mapping[str, str],
+    clock: Clock,
+    directory: str | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - a rule for the process, not for this call
+    kill_after: float = 10.0,
+    output_limit: int = 65536,
+    stop: Stop | None = None,
+    on_start: Callable[[int], None] | None = None,
+) -> tuple[Attempt, bytes]:
+    """Run a program to its end, as attempt `number`. Returns the attempt and the last `output_limit` bytes of what it
+    printed, both streams in one. What goes wrong with the program is in the attempt, never raised.
+
+    It leads a session of its own, reads /dev/null, and has no environment but `environment` (give
+    `programs.Environment` to have most of it encoded once), by whose PATH it is found. When it ends, the rest of its
+    group is killed. `timeout` seconds after its start its group gets TERM, `kill_after` seconds later KILL; likewise
+    when `stop` is requested (the state is then cancelled). `on_start` is called with its process id.
+
+    Cancelling it does the same, taking `kill_after` and more seconds where the program needs them.
+    """
+    asked = clock.now()
+    if stop is not None and stop.requests:
+        return failed(number, asked, "cancelled before its start", State.CANCELLED)
+    try:
+        arguments = programs.arguments(argv)
+        path = programs.find(argv[0], environment, directory)
+        child = Child(
+            path,
+            arguments,
+            programs.entries(environment),
+            None if directory is None else programs.encoded(directory, "the directory"),
+            limit=output_limit,
+        )
+    except CommandError as error:
+        return failed(number, asked, str(error))
+    watched = Watched(child, timeout, on_start)
+    if stop is not None:
+        stop.attach(watched.wake)
+    state = await attend(watched, kill_after, stop)
+    if child.error is not None:
+        if not isinstance(child.error, OSError):
+            raise child.error
+        return failed(number, asked, programs.explanation(child.error, argv[0], path, directory))
+    return report(child, number, asked, clock, state, timeout)
+
+
+async def attend(watched: Watched, kill_after: float, stop: Stop | None) -> State | None:
+    """From its start to its end; a state when it did not end by itself."""
+    child, state = watched.child, None
+    spawn.submit(child)
+    try:
+        while not child.done and state is None:
+            if not await watched.wait_woken():
+                state = State.TIMED_OUT
+            elif not child.done and stop is not None and stop.requests:
+                state = State.CANCELLED
+        if not child.done:
+            await watched.end(kill_after, stop)
+    except BaseException:
+        with trio.CancelScope(deadline=trio.current_time() + kill_after + UNKILLABLE, shield=True):
+            await watched.end(kill_after)
+        raise
+    finally:
+        if stop is not None:
+            stop.detach()
+    return state
+
+
+def failed(number: int, moment: Moment, error: str, state: State = State.FAILED) -> tuple[Attempt, bytes]:
+    """An attempt without a process; its output is the reason."""
+    output = error.encode(errors="replace")
+    return Attempt(number, moment, moment, state, output_size=len(output), error=error), output
+
+
+def report(
+    child: Child, number: int, asked: Moment, clock: Clock, state: State | None, timeout: float | None
+) -> tuple[Attempt, bytes]:
+    """What became of a child: as it ended by itself, or in `state`."""
+    now, reading = clock.now(), time.monotonic()
+    started = max(asked, now - round((reading - child.started) * SECOND)) if child.pid else asked
+    ended = max(started, now - round((reading - child.ended) * SECOND)) if child.ended else now
+    exit_code, signal_number = outcome(child)
+    how = ending(child, exit_code, signal_number)
+    if state is State.TIMED_OUT:
+        how = f"timed out after {timeout:g} s" + ("" if child.done else f", and {how}")
+    elif state is State.CANCELLED:
+        how = "cancelled" if child.pid else "cancelled before its start"
+    usage = child.usage
+    return Attempt(
+        number,
+        started,
+        ended,
+        state or (State.FAILED if how else State.SUCCEEDED),
+        exit_code=exit_code,
+        signal=signal_number,
+        cpu=round((usage.ru_utime + usage.ru_stime) * SECOND) if usage is not None else 0,
+        memory=peak_memory(usage),
+        output_size=child.size,
+        error=how,
+    ), bytes(child.tail[-child.limit :] if child.limit else b"")
+
+
+def peak_memory(usage: resource.struct_rusage | None) -> int:
+    """Bytes; 0 when it is not known. A process starts with its parent's peak as its own (Linux has it so at exec), so
+    what did not pass this daemon's peak cannot be told."""
+    if usage is None or usage.ru_maxrss <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
+        return 0
+    return usage.ru_maxrss * RU_MAXRSS
+
+
+def outcome(child: Child) -> tuple[int | None, int | None]:
+    """Exit code or number of the signal."""
+    if child.status is None:
+        return None, None
+    code = os.waitstatus_to_exitcode(child.status)
+    return (code, None) if code >= 0 else (None, -code)
+
+
+def ending(child: Child, exit_code: int | None, signal_number: int | None) -> str:
+    """How it ended, for people; empty when it succeeded."""
+    if signal_number is not None:
+        name = ""
+        with suppress(ValueError):  # a real-time signal has none
+            name = f" ({signal.Signals(signal_number).name})"
+        return f"ended by signal {signal_number}{name}"
+    if exit_code is None:
+        return "how it ended is not known" if child.done else f"process {child.pid} does not end"
+    return f"exit code {exit_code}" if exit_code else ""
+
+
+async def substitute(argv: Sequence[str], environment: Mapping[str, str]) -> str:
+    """The standard output of a command, for what stands in backticks. Raises CommandError when it fails, is missing,
+    prints more than 1 MiB, or takes longer than 30 s. Leaves no process, also when cancelled."""
+    arguments = programs.arguments(argv)
+    path = programs.find(argv[0], environment, None)
+    child = Child(
+        path,
+        arguments,
+        programs.entries(environment),
+        limit=MAX_SUBSTITUTE,
+        most=MAX_SUBSTITUTE,
+        errors=null_device(),
+    )
+    state = await attend(Watched(child, SUBSTITUTE_TIMEOUT, None), 0, None)
+    name = shortened(argv[0])
+    if isinstance(child.error, OSError):
+        raise CommandError(programs.explanation(child.error, argv[0], path, None))
+    if child.error is not None:
+        raise child.error
+    if state is State.TIMED_OUT:
+        raise CommandError(f"{name} in backticks has not ended within {SUBSTITUTE_TIMEOUT:g} s")
+    if child.size > MAX_SUBSTITUTE:
+        raise CommandError(f"{name} in backticks printed more than {MAX_SUBSTITUTE} bytes")
+    if how := ending(child, *outcome(child)):
+        raise CommandError(f"{name} in backticks failed: {how}")
+    return child.tail.decode(errors="surrogateescape")

@@ -1,0 +1,248 @@
+"""The daemon's life: what is started, in which order, and how it stops. Read this first.
+
+    root nursery
+      web        hypercorn, from the first moment: it says 503 until the jobs are loaded
+      signals    TERM, INT: stop; a second one hurries. HUP: reopen the log
+      then, when the database is there:
+      store      the writer
+      scheduler  timers, runs
+      lease      renewed in a thread of its own
+      upkeep     housekeeping, other daemons' changes, what dead ones left
+
+Whatever leaves the root nursery that is not foreseen is a bug: it ends the process, with exit code 1, and the
+supervisor starts it again. What was on then is decided by the next start.
+"""
+
+import logging
+import os
+import resource
+import signal
+from collections.abc import AsyncIterator
+from functools import partial
+
+import trio
+
+from kala import __version__, logs, recovery
+from kala.clock import Clock
+from kala.drivers import driver_class
+from kala.drivers.contract import Driver
+from kala.errors import KalaError, SettingsError, StoreRefused, StoreUnavailable
+from kala.housekeeping import Housekeeping
+from kala.hub import Hub
+from kala.launch import allow_children
+from kala.lease import TTL, Lease
+from kala.logs import fields
+from kala.remote import Connections
+from kala.runner import Runner
+from kala.scheduler import Scheduler
+from kala.service import Service
+from kala.settings import EMBEDDED, Settings
+from kala.store import RETRY_FIRST, RETRY_LAST, Store
+from kala.web.app import create_app
+from kala.web.serve import serve
+
+log = logging.getLogger(__name__)
+
+KILL_AFTER = 10.0
+"""Seconds from TERM to KILL for runs that outlast the drain, and again until they are given up."""
+SYNC = 1.0
+"""Seconds between looks at what other daemons have written to a shared database."""
+FILES_A_RUN, FILES_ELSEWHERE = 4, 512
+"""Descriptors: the pipe and handles of a run; connections, the database and the rest."""
+MOST_RUNS = 10_000
+
+
+def run(settings: Settings) -> int:
+    """Live until told to stop; return the exit code. Raises `SettingsError`, `StoreRefused`; all else is a bug."""
+    allow_children()
+    try:
+        trio.run(Daemon(settings).live)
+    except BaseExceptionGroup as group:
+        foreseen, others = group.split((SettingsError, StoreRefused))
+        if foreseen is not None and others is None:
+            raise _first(foreseen) from None
+        raise
+    return 0
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+
+
+class Daemon:
+    """One start of the daemon: its parts, and their life."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.clock, self.hub = settings, Clock(), Hub()
+        self.driver = new_driver(settings)
+        self.store = Store(self.driver, self.clock, self.hub)
+        self.lease = Lease(self.driver, settings.node)
+        self.connections = Connections()
+        runner = Runner(
+            self.clock,
+            node=settings.node,
+            environment=os.environ,
+            output_limit=settings.output_limit,
+            connections=self.connections,
+        )
+        self.max_runs = settings.max_runs or runs_that_files_allow()
+        self.scheduler = Scheduler(self.store, self.clock, self.hub, self.lease, runner.attempt, max_runs=self.max_runs)
+        self.service = Service(
+            self.store,
+            self.scheduler,
+            self.lease,
+            self.clock,
+            self.hub,
+            default_owner=settings.default_owner,
+            keep_runs=settings.keep_runs,
+        )
+        self.housekeeping = Housekeeping(
+            self.store,
+            self.clock,
+            keep=settings.keep_runs,
+            history_age=settings.history_age,
+            done_ttl=settings.done_ttl,
+        )
+        self._stop, self._hurry, self._drained = trio.Event(), trio.Event(), trio.Event()
+
+    async def live(self) -> None:
+        """From start to stop. Raises `SettingsError`, `StoreRefused`, in groups."""
+        log.info(
+            "kala %s starts",
+            __version__,
+            extra=fields(pid=os.getpid(), database=self.driver.name, max_runs=self.max_runs),
+        )
+        stop_web = trio.Event()
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async with trio.open_nursery() as root:
+                root.start_soon(self._heed, signals)
+                web = partial(serve, create_app(self.service, self.settings), self.settings, stop=stop_web)
+                async with trio.open_nursery() as serving:
+                    urls = await serving.start(web)
+                    log.info("listening at %s", " and ".join(urls))
+                    if await self._opened():
+                        await self._work()
+                    self.hub.close()
+                    stop_web.set()
+                await self.connections.aclose()
+                root.cancel_scope.cancel()
+        log.info("stopped")
+
+    async def _heed(self, signals: AsyncIterator[int]) -> None:
+        async for number in signals:
+            if number == signal.SIGHUP:
+                logs.reopen()
+                log.info("the log was reopened")
+            elif not self._stop.is_set():
+                log.info("%s: stopping", signal.Signals(number).name, extra=fields(runs=self.scheduler.running))
+                self._stop.set()
+            else:
+                log.warning("%s again: not waiting any longer", signal.Signals(number).name)
+                self._hurry.set()
+
+    async def _opened(self) -> bool:
+        """Open the database and load all jobs, however long it is away; False when told to stop meanwhile."""
+        delay = RETRY_FIRST
+        while not self._stop.is_set():
+            try:
+                await self.store.load()
+                await trio.to_thread.run_sync(partial(self.lease.take, shared=self.settings.shared))
+            except StoreUnavailable as fault:
+                if delay == RETRY_FIRST:
+                    log.error("waiting for the database: %s", fault)
+                with trio.move_on_after(delay):
+                    await self._stop.wait()
+                delay = min(delay * 2, RETRY_LAST)
+            else:
+                log.info("jobs loaded", extra=fields(jobs=len(self.store.roster.jobs), instance=self.lease.id))
+                return True
+        return False
+
+    async def _work(self) -> None:
+        """Run jobs until told to stop; then stop in order. Nothing is lost by a bug here that a kill would not lose."""
+        async with trio.open_nursery() as writing:
+            writing.start_soon(self.store.write)
+            self.lease.start()
+            await recovery.take_over(self.store, self.lease, self.clock)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._schedule)
+                nursery.start_soon(self.housekeeping.run)
+                nursery.start_soon(self._look_after_others)
+                await self._stop.wait()
+                await self._drain()
+                nursery.cancel_scope.cancel()
+            self.store.close()
+        await trio.to_thread.run_sync(self._leave)
+
+    async def _schedule(self, *, task_status: trio.TaskStatus[None]) -> None:
+        await self.scheduler.run(task_status=task_status)
+        self._drained.set()
+
+    async def _drain(self) -> None:
+        """Nothing starts any more; what is on may finish, is ended, is killed; its records are written in any case."""
+        self.scheduler.stop_starting()
+        if not await self._drained_within(self.settings.drain):
+            log.warning("ending runs", extra=fields(runs=self.scheduler.running))
+            self.scheduler.end_runs(hurry=self._hurry.is_set())
+        if not await self._drained_within(KILL_AFTER):
+            self.scheduler.end_runs(hurry=True)
+        self._hurry = trio.Event()
+        if not await self._drained_within(KILL_AFTER) and self.store.fault is not None:
+            self.store.close()  # it cannot be written: the store says what is lost
+            await self._drained.wait()
+
+    async def _drained_within(self, seconds: float) -> bool:
+        """Whether all runs have ended; a signal cuts the waiting short."""
+        with trio.move_on_after(seconds):
+            async with trio.open_nursery() as nursery:
+
+                async def until(event: trio.Event) -> None:
+                    await event.wait()
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(until, self._drained)
+                nursery.start_soon(until, self._hurry)
+        return self._drained.is_set()
+
+    def _leave(self) -> None:
+        try:
+            self.lease.give_back()
+        except KalaError as fault:
+            log.warning("the lease could not be given back: %s", fault)
+        self.driver.close()
+
+    async def _look_after_others(self) -> None:
+        """Adopt what other daemons write, where the database is shared, and decide what dead ones left."""
+        rounds = 0
+        while True:
+            await trio.sleep(SYNC)
+            rounds += 1
+            try:
+                if self.settings.shared:
+                    await self.store.sync()
+                if rounds % (TTL // 3) == 0:
+                    await recovery.take_over(self.store, self.lease, self.clock)
+            except (StoreUnavailable, StoreRefused) as fault:
+                log.debug("other daemons cannot be looked after: %s", fault)
+                await self.store.wait_up()
+
+
+def new_driver(settings: Settings) -> Driver:
+    """The driver of the database that the settings name. Raises `SettingsError`."""
+    if settings.no_persist:
+        return driver_class("memory")()
+    engine = "sqlite" if settings.jobdb in EMBEDDED else settings.jobdb
+    return driver_class(engine)(settings.database)  # type: ignore[call-arg]
+
+
+def runs_that_files_allow() -> int:
+    """How many runs may be on at once, by the limit on open files, which is raised as far as it may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_RUNS * FILES_A_RUN + FILES_ELSEWHERE
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY:
+        return MOST_RUNS
+    return max(min((soft - FILES_ELSEWHERE) // FILES_A_RUN, MOST_RUNS), 4)

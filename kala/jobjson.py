@@ -1,0 +1,256 @@
+"""Writing the wire format: what the API answers about jobs, with the original's members in the original's order.
+
+`jobread.py` reads it; nothing else knows it. The order of the fields of these structs is the order on the wire.
+`metadata`, `remote_properties`, rows of stats and `Stats` have exactly the original's members, since clients with
+strict decoders exist; what is ours stands after `is_done`.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import msgspec
+from msgspec import Struct
+
+from kala.clock import SECOND, Moment, to_datetime
+from kala.errors import Invalid, KalaError
+from kala.job import Record, Remote, Run, unpacked
+from kala.states import NOT_RUN, State
+
+ZERO_TIME = "0001-01-01T00:00:00Z"
+"""Go's zero time: a moment that has not been."""
+
+NANOSECONDS = 1_000  # in a microsecond
+_encoder = msgspec.json.Encoder()
+
+
+class Row(Struct):
+    """One ended run, as the original's `JobStat`."""
+
+    job_id: str
+    ran_at: str
+    number_of_retries: int
+    success: bool
+    execution_duration: int  # nanoseconds
+
+
+class Metadata(Struct):
+    """A job's counters."""
+
+    success_count: int
+    last_success: str
+    error_count: int
+    last_error: str
+    last_attempted_run: str
+    number_of_finished_runs: int
+
+
+class RemoteProperties(Struct):
+    """A remote job's call; of a local job all zero."""
+
+    url: str = ""
+    method: str = ""
+    body: str = ""
+    headers: dict[str, list[str]] | None = None
+    timeout: int = 0  # seconds
+    expected_response_codes: list[int] | None = None
+
+
+class JobObject(Struct, rename={"template_delimiters": "TemplateDelimiters"}):
+    """A job as clients see it."""
+
+    name: str
+    id: str
+    command: str
+    owner: str
+    disabled: bool
+    dependent_jobs: Sequence[str] | None
+    parent_jobs: list[str] | None
+    on_failure_job: str
+    schedule: str
+    retries: int
+    epsilon: str
+    next_run_at: str
+    template_delimiters: str
+    resume_at_next_scheduled_time: bool
+    metadata: Metadata
+    type: int
+    remote_properties: RemoteProperties
+    stats: list[Row] | None
+    is_done: bool
+    shell: bool
+    overlap: str
+    catch_up: str
+    catch_up_limit: int
+    catch_up_window: str
+    timeout: str
+    kill_after: str
+    on_lost: str
+    version: int
+
+
+class Stats(Struct):
+    """The totals of the whole server, as `GET /stats/` answers them."""
+
+    active_jobs: int
+    disabled_jobs: int
+    jobs: int
+    error_count: int
+    success_count: int
+    next_run_at: str
+    last_attempted_run: str
+    created: str
+
+
+def encode(value: object) -> bytes:
+    """JSON of anything made here, alone or within dicts and lists: `encode({"jobs": {id: job_object(…)}})`."""
+    return _encoder.encode(value)
+
+
+@lru_cache(maxsize=16_384)
+def _to_the_second(second: int) -> str:
+    return to_datetime(second * SECOND).isoformat()[:19]
+
+
+def rfc3339(moment: Moment | None) -> str:
+    """A moment in UTC up to the year 9999, the fraction without its last zeros as Go writes it; None: `ZERO_TIME`."""
+    if moment is None:
+        return ZERO_TIME
+    second, micro = divmod(moment, SECOND)
+    if not micro:
+        return f"{_to_the_second(second)}Z"
+    fraction = f"{micro:06d}".rstrip("0")
+    return f"{_to_the_second(second)}.{fraction}Z"
+
+
+def rows_of_results(record: Record) -> list[Row] | None:
+    """The rows of the results that a record carries, oldest first; None when nothing has run yet."""
+    if not record.results:
+        return None
+    job_id, succeeded = record.id, State.SUCCEEDED
+    return [
+        Row(job_id, rfc3339(started), retries, state is succeeded, duration * NANOSECONDS)
+        for started, duration, retries, state, _ in sorted(unpacked(record.results))
+    ]
+
+
+def rows_of_runs(runs: Iterable[Run]) -> list[Row] | None:
+    """The rows of runs of the history, oldest first; ranges that did not run have none. None when there is no row.
+
+    A run that ended before its first attempt (cancelled while it waited) stands at its end.
+    """
+    ended = [
+        (run.started if run.started is not None else run.ended or run.created, run)
+        for run in runs
+        if run.state not in NOT_RUN
+    ]
+    ended.sort(key=lambda pair: pair[0])
+    return [
+        Row(run.job_id, rfc3339(at), run.retries, run.state is State.SUCCEEDED, run.duration * NANOSECONDS)
+        for at, run in ended
+    ] or None
+
+
+def next_run_at(record: Record) -> Moment | None:
+    """The next occurrence, or the last one when the job is done. A child and a job without schedule have none."""
+    if record.is_child or not record.job.schedule:
+        return None
+    return record.cursor if record.cursor is not None else record.last_due
+
+
+def job_object(record: Record, children: Sequence[str] | None, rows: list[Row] | None) -> JobObject:
+    """A job for clients. `children` are the ids of its dependent jobs in order: None when it never had one, empty
+    when it has none any more. `rows` come from `rows_of_results` or `rows_of_runs`."""
+    job = record.job
+    return JobObject(
+        name=job.name,
+        id=record.id,
+        command=job.command,
+        owner=job.owner,
+        disabled=record.disabled,
+        dependent_jobs=children,
+        parent_jobs=job.parent_jobs,
+        on_failure_job=job.on_failure_job,
+        schedule=job.schedule,
+        retries=job.retries,
+        epsilon=job.epsilon,
+        next_run_at=rfc3339(next_run_at(record)),
+        template_delimiters=job.template_delimiters,
+        resume_at_next_scheduled_time=job.resume_at_next_scheduled_time,
+        metadata=Metadata(
+            success_count=record.successes,
+            last_success=rfc3339(record.last_success),
+            error_count=record.errors,
+            last_error=rfc3339(record.last_error),
+            last_attempted_run=rfc3339(record.last_attempted),
+            number_of_finished_runs=record.finished,
+        ),
+        type=job.type,
+        remote_properties=remote_object(job.remote),
+        stats=rows,
+        is_done=record.is_done,
+        shell=job.shell,
+        overlap=job.overlap,
+        catch_up=job.catch_up,
+        catch_up_limit=job.catch_up_limit,
+        catch_up_window=job.catch_up_window,
+        timeout=job.timeout,
+        kill_after=job.kill_after,
+        on_lost=job.on_lost,
+        version=record.version,
+    )
+
+
+_NO_REMOTE = RemoteProperties()
+
+
+def remote_object(remote: Remote | None) -> RemoteProperties:
+    """The call with all its members, in their order."""
+    if remote is None:
+        return _NO_REMOTE
+    return RemoteProperties(
+        url=remote.url,
+        method=remote.method,
+        body=remote.body,
+        headers=remote.headers,
+        timeout=remote.timeout,
+        expected_response_codes=remote.expected_response_codes,
+    )
+
+
+def stats_object(
+    *,
+    active_jobs: int,
+    disabled_jobs: int,
+    jobs: int,
+    error_count: int,
+    success_count: int,
+    next_run_at: Moment | None,
+    last_attempted_run: Moment | None,
+    created: Moment,
+) -> dict[str, Stats]:
+    """The answer of `GET /stats/`, for `encode`. `created` is when it is made."""
+    return {
+        "Stats": Stats(
+            active_jobs=active_jobs,
+            disabled_jobs=disabled_jobs,
+            jobs=jobs,
+            error_count=error_count,
+            success_count=success_count,
+            next_run_at=rfc3339(next_run_at),
+            last_attempted_run=rfc3339(last_attempted_run),
+            created=rfc3339(created),
+        )
+    }
+
+
+def error_object(error: KalaError) -> bytes:
+    """The body of an answer of 400 and above: `{"error": text}`, and `fields` when single members are at fault."""
+    answer: dict[str, object] = {"error": _clean(str(error))}
+    if isinstance(error, Invalid):
+        answer["fields"] = {_clean(path): _clean(fault) for path, fault in error.fields.items()}
+    return _encoder.encode(answer)
+
+
+def _clean(text: str) -> str:
+    """Half of a surrogate pair, which only a message about bad input can hold, has no UTF-8."""
+    return text.encode("utf-8", "replace").decode()

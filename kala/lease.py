@@ -1,0 +1,223 @@
+"""This start of the daemon, in the database: its record, its lease, and which other instances live.
+
+An instance that lives renews its lease, on the database's clock, from a thread of its own, so that a busy loop does not
+lose it. Nothing is started unless the lease is valid by the monotonic clock. On the same host a dead process is known
+at once, by its boot, pid namespace, pid and start time; elsewhere its lease must run out.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from kala.clock import DAY, SECOND, Moment
+from kala.drivers.contract import Driver, Element, Stored
+from kala.errors import StoreRefused, StoreUnavailable
+
+log = logging.getLogger(__name__)
+KIND = "instance"
+TTL = 15.0
+"""Seconds that a lease lasts; renewed three times in that."""
+
+
+class Instance(Struct, frozen=True):
+    """One start of a daemon."""
+
+    id: str
+    node: str
+    host: str
+    boot: str  # of the kernel; empty where it cannot be known
+    namespace: str  # of pids
+    pid: int
+    pid_start: int  # clock ticks since boot
+    started: Moment
+    until: Moment  # of the lease, by the database's clock
+    ended: bool = False  # final
+
+    def lives(self, now: Moment) -> bool:
+        """It may be running, as far as can be known here. `now` is by the database's clock."""
+        if self.ended:
+            return False
+        if self.host == socket.gethostname() and self.boot and self.boot != boot():
+            return False  # the host has restarted since
+        if self.is_beside_us():
+            return self.pid_start == process_start(self.pid)
+        return self.until > now
+
+    def is_beside_us(self) -> bool:
+        """Its process would be seen from here."""
+        here = (socket.gethostname(), boot(), pid_namespace())
+        return "" not in here and here == (self.host, self.boot, self.namespace)
+
+
+class Lease:
+    """Holds this instance's lease. Its methods block, but for `valid` and `wait_valid`."""
+
+    def __init__(self, driver: Driver, node: str) -> None:
+        self._driver, self._node = driver, node
+        self._revision = 0
+        self._valid_until = 0.0
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.instance = self._fresh()
+
+    def _fresh(self) -> Instance:
+        pid = os.getpid()
+        return Instance(
+            id=str(uuid4()),
+            node=self._node,
+            host=socket.gethostname(),
+            boot=boot(),
+            namespace=pid_namespace(),
+            pid=pid,
+            pid_start=process_start(pid) or 0,
+            started=0,
+            until=0,
+        )
+
+    @property
+    def id(self) -> str:
+        return self.instance.id
+
+    def valid(self) -> bool:
+        """Runs may be started."""
+        return time.monotonic() < self._valid_until
+
+    async def wait_valid(self) -> None:
+        """Return when runs may be started."""
+        while not self.valid():  # noqa: ASYNC110  # it ends by time, and begins in another thread
+            await trio.sleep(0.1)
+
+    def take(self, *, shared: bool) -> None:
+        """Enter this instance. Raises `StoreRefused` when another lives and the database is not to be shared.
+
+        One that cannot be seen from here (another host, another container) is given the time of a lease to show
+        that it lives.
+        """
+        self.renew()
+        if shared:
+            return
+        seen: dict[str, Moment] = {}
+        while others := [one for one, _ in self._others() if one.lives(self._driver.now())]:
+            alive = [one for one in others if one.is_beside_us() or seen.get(one.id, one.until) != one.until]
+            if alive:
+                self.give_back()
+                names = ", ".join(f"{one.node} (pid {one.pid} on {one.host})" for one in alive)
+                raise StoreRefused(
+                    f"another daemon works on this database: {names}. Stop it, or start both with --shared"
+                )
+            seen.update((one.id, one.until) for one in others)
+            self.renew()
+            time.sleep(TTL / 15)
+
+    def start(self) -> None:
+        """Renew from now on, in a thread."""
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self._thread.start()
+
+    def _keep(self) -> None:
+        told = False
+        while not self._stop.wait(TTL / 3):
+            try:
+                self.renew()
+                told = False
+            except (StoreUnavailable, StoreRefused) as fault:
+                if not told:
+                    log.warning("the lease cannot be renewed: %s", fault)
+                told = True
+
+    def renew(self) -> None:
+        """Extend the lease. When another has ended it, this becomes a new instance: what it ran before is lost."""
+        asked = time.monotonic()
+        now = self._driver.now()
+        self.instance = msgspec.structs.replace(
+            self.instance, started=self.instance.started or now, until=now + round(TTL * SECOND)
+        )
+        if self._write(self.instance):
+            self._valid_until = asked + TTL
+            return
+        self._valid_until = 0.0
+        log.error("instance %s was taken for dead; going on as another", self.instance.id)
+        self.instance, self._revision = self._fresh(), 0
+        self.renew()
+
+    def _write(self, instance: Instance) -> bool:
+        element = Element(KIND, instance.id, self._revision, self._revision + 1, msgspec.json.encode(instance))
+        if self._driver.commit([element])[0] is not None:
+            return False
+        self._revision += 1
+        return True
+
+    def give_back(self) -> None:
+        """End the lease and its thread."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._valid_until = 0.0
+        self._write(msgspec.structs.replace(self.instance, ended=True))
+
+    def _others(self) -> list[tuple[Instance, Stored]]:
+        found = []
+        for stored in self._driver.load(KIND):
+            try:
+                instance = msgspec.json.decode(stored.value, type=Instance)
+            except msgspec.DecodeError as fault:
+                log.error("instance %s cannot be read: %s", stored.key, fault)
+                continue
+            if instance.id != self.instance.id:
+                found.append((instance, stored))
+        return found
+
+    def bury(self) -> tuple[frozenset[str], list[Instance]]:
+        """Mark the dead as ended. Returns the ids of all that live, this one among them, and those found dead now.
+
+        An instance that renews at the same moment wins: the mark is a conditional write. Records of instances that
+        ended more than a day ago go.
+        """
+        now = self._driver.now()
+        alive, dead = {self.instance.id}, []
+        for one, stored in self._others():
+            if one.lives(now):
+                alive.add(one.id)
+            elif not one.ended:
+                mark = msgspec.json.encode(msgspec.structs.replace(one, ended=True))
+                element = Element(KIND, one.id, stored.revision, stored.revision + 1, mark)
+                if self._driver.commit([element])[0] is None:
+                    dead.append(one)
+                else:
+                    alive.add(one.id)
+            elif now - one.until > DAY:
+                self._driver.commit([Element(KIND, one.id, stored.revision, stored.revision + 1, None)])
+        return frozenset(alive), dead
+
+
+def boot() -> str:
+    """Names this start of the kernel; empty where it cannot be known."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def pid_namespace() -> str:
+    """Names the namespace in which pids mean something; empty where it cannot be known."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def process_start(pid: int) -> int | None:
+    """When a living process started, in clock ticks since boot: with the pid it names one process."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])

@@ -1,0 +1,128 @@
+"""Finding a program, encoding what it is given, and saying why it could not be started."""
+
+import errno
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from kala.errors import CommandError, shortened
+
+FRESH = 1.0  # seconds for which a program found is not looked for again
+MAX_FOUND = 1000  # programs remembered
+DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"  # without PATH; as shells have it
+
+SENTENCES = {
+    errno.E2BIG: "argument list or environment too long",
+    errno.EMFILE: "no file descriptor is left for this daemon (EMFILE)",
+    errno.ENFILE: "no file descriptor is left on this host (ENFILE)",
+    errno.EAGAIN: "no process can be started: a limit of this host or user is reached (EAGAIN)",
+    errno.ENOMEM: "no process can be started: no memory is left (ENOMEM)",
+}
+
+_found: dict[tuple[str, str, str | None], tuple[float, bytes]] = {}
+
+
+class Environment(Mapping[str, str]):
+    """A process's environment over a `base` that is encoded once: `Environment(base).extended({"KALA_RUN_ID": …})`."""
+
+    def __init__(self, base: Mapping[str, str]) -> None:
+        self._values = dict(base)
+        self._entries = {name: entry(name, value) for name, value in self._values.items()}
+
+    def extended(self, more: Mapping[str, str]) -> "Environment":
+        """This one with `more` added or replaced."""
+        made = Environment(more)
+        made._values = self._values | made._values
+        made._entries = self._entries | made._entries
+        return made
+
+    def entries(self) -> list[bytes]:
+        return list(self._entries.values())
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+def entries(environment: Mapping[str, str]) -> list[bytes]:
+    """`NAME=value` for each. Raises CommandError."""
+    if isinstance(environment, Environment):
+        return environment.entries()
+    return [entry(name, value) for name, value in environment.items()]
+
+
+def entry(name: str, value: str) -> bytes:
+    if not name or "=" in name:
+        raise CommandError(f"not a name for an environment variable: {shortened(name)!r}")
+    return encoded(f"{name}={value}", f"environment variable {shortened(name)}")
+
+
+def encoded(text: str, what: str) -> bytes:
+    """`text` as a program gets it. Raises CommandError, where it cannot."""
+    try:
+        data = os.fsencode(text)
+    except UnicodeEncodeError:
+        raise CommandError(f"{what} cannot be encoded: {shortened(text)!a}") from None
+    if b"\0" in data:
+        raise CommandError(f"{what} holds a NUL byte, which no program can be given: {shortened(text)!r}")
+    return data
+
+
+def arguments(argv: Sequence[str]) -> list[bytes]:
+    """Each encoded. Raises CommandError."""
+    if not argv or not argv[0]:
+        raise CommandError("the command is empty")
+    return [encoded(argument, "an argument") for argument in argv]
+
+
+def find(name: str, environment: Mapping[str, str], directory: str | None) -> bytes:
+    """The path of the program `name`: by the PATH of `environment` when it has no slash, where a relative entry is
+    below `directory`, in which the program will be started. Raises CommandError.
+
+    What was found is believed for a second, and executing it says so if it has gone.
+    """
+    if "/" in name:
+        return encoded(name, "the program's name")
+    path = environment.get("PATH", DEFAULT_PATH)
+    now = time.monotonic()
+    key = name, path, directory
+    known = _found.get(key)
+    if known is not None and now - known[0] < FRESH:
+        return known[1]
+    denied = False
+    for folder in path.split(os.pathsep):
+        candidate = os.path.join(directory or "", folder, name)
+        if os.path.isfile(candidate):
+            if os.access(candidate, os.X_OK):
+                if len(_found) >= MAX_FOUND:
+                    _found.clear()
+                _found[key] = now, os.fsencode(os.path.abspath(candidate))
+                return _found[key][1]
+            denied = True
+    _found.pop(key, None)
+    raise CommandError(f"{'not executable' if denied else 'no such program'}: {shortened(name)}")
+
+
+def explanation(error: OSError, name: str, path: bytes, directory: str | None) -> str:
+    """One sentence on why starting `path`, called `name`, in `directory` failed."""
+    if error.errno in SENTENCES:
+        return SENTENCES[error.errno]
+    if directory is not None and not os.path.isdir(directory):
+        return f"no such directory: {shortened(directory)}"
+    if directory is not None and not os.access(directory, os.X_OK):
+        return f"directory cannot be entered: {shortened(directory)}"
+    name = shortened(name)
+    if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+        if os.path.isfile(os.path.join(os.fsencode(directory or ""), path)):
+            return f"the interpreter of this program is missing: {name}"
+        return f"no such program: {name}"
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return f"not executable: {name}"
+    if error.errno == errno.ENOEXEC:
+        return f"not a program of this system, nor a script with a #! line: {name}"
+    return f"cannot be started: {name}: {os.strerror(error.errno or 0)}"

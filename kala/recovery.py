@@ -1,0 +1,67 @@
+"""What daemons that died have left behind: their leases are ended, their processes, and then their runs decided."""
+
+import logging
+
+import trio
+
+from kala import ledger
+from kala.clock import Clock
+from kala.draft import Draft
+from kala.errors import Stale
+from kala.lease import Lease
+from kala.ledger import Change
+from kala.leftovers import end_leftovers
+from kala.logs import fields
+from kala.states import State
+from kala.store import Store
+
+log = logging.getLogger(__name__)
+
+
+async def take_over(store: Store, lease: Lease, clock: Clock) -> int:
+    """Decide all runs of instances that do not live. Returns how many runs they had on.
+
+    Raises `StoreUnavailable`, `StoreRefused`.
+    """
+    alive, dead = await trio.to_thread.run_sync(lease.bury)
+    for instance in dead:
+        log.warning("an instance has died", extra=fields(instance=instance.id, node=instance.node, pid=instance.pid))
+    left = {
+        run.id: (record.id, run)
+        for record in store.roster
+        for run in record.open
+        if run.state is not State.WAITING and run.instance not in alive
+    }
+    owing = [record.id for record in store.roster if any(entry.instance not in alive for entry in record.outbox)]
+    if not left and not owing:
+        return 0
+    if ended := await end_leftovers(left):
+        log.warning("processes of a dead daemon were ended", extra=fields(pids=ended))
+    now = clock.now()
+    jobs = dict.fromkeys([*(job_id for job_id, _ in left.values()), *owing])
+
+    def decide(draft: Draft) -> list[Change]:
+        changes = []
+        for job_id in jobs:
+            record = draft.any(job_id)
+            try:
+                if record is not None:
+                    changes.append(ledger.take_over(record, alive=alive, instance=lease.id, now=now))
+            except Stale:
+                continue  # another daemon was first
+        return changes
+
+    for change in await store.transact(decide):
+        for run in (*change.rows, *change.record.open):
+            if run.id in left:
+                log.warning(
+                    "a run was cut off",
+                    extra=fields(
+                        job=run.job_id,
+                        run=run.id,
+                        scheduled_for=run.scheduled_for,
+                        now=run.state.value,
+                        reason=run.reason,
+                    ),
+                )
+    return len(left)

@@ -1,0 +1,112 @@
+"""All job records in memory, and what is derived from them: children, failure jobs' users, totals. Plain data,
+changed by the store's writer alone."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from kala.agenda import Agenda
+from kala.clock import Moment
+from kala.job import Record
+from kala.ledger import due
+
+
+class Totals(NamedTuple):
+    """Of all jobs that are there; counters are of attempts."""
+
+    active: int
+    disabled: int
+    jobs: int
+    errors: int
+    successes: int
+    next_run_at: Moment | None
+    last_attempted: Moment | None
+
+
+class Roster:
+    """Records by id. `tombstones` are deleted ones that are still remembered."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Record] = {}
+        self.tombstones: dict[str, Record] = {}
+        self._coming = Agenda()  # the next occurrence of every enabled job
+        self._dormant = Agenda()  # and of every disabled one
+        self._children: dict[str, dict[str, Moment]] = {}
+        self._failure_users: dict[str, int] = {}
+        self._disabled = self._errors = self._successes = 0
+        self._last_attempted: Moment | None = None
+
+    def get(self, job_id: str) -> Record | None:
+        """A record, deleted or not."""
+        return self.jobs.get(job_id) or self.tombstones.get(job_id)
+
+    def __iter__(self) -> Iterator[Record]:
+        yield from list(self.jobs.values())
+        yield from list(self.tombstones.values())
+
+    def children(self, job_id: str) -> list[str] | None:
+        """The jobs with this parent, in the order in which they were added; None when it never had any."""
+        known = self._children.get(job_id)
+        return None if known is None else sorted(known, key=lambda child: (known[child], child))
+
+    def is_failure_job(self, job_id: str) -> bool:
+        return self._failure_users.get(job_id, 0) > 0
+
+    def put(self, record: Record) -> None:
+        """Enter a record in place of the one with its id."""
+        self._leave(record.id)
+        if record.deleted is not None:
+            self.jobs.pop(record.id, None)
+            self.tombstones[record.id] = record
+        else:
+            self.tombstones.pop(record.id, None)
+            self.jobs[record.id] = record
+            self._enter(record)
+        self._coming.put(record.id, due(record))
+        self._dormant.put(record.id, record.cursor if record.disabled else None)
+
+    def drop(self, job_id: str) -> None:
+        """Forget a record altogether."""
+        self._leave(job_id)
+        self.jobs.pop(job_id, None)
+        self.tombstones.pop(job_id, None)
+        self._coming.put(job_id, None)
+        self._dormant.put(job_id, None)
+
+    def _enter(self, record: Record) -> None:
+        job = record.job
+        for parent in job.parent_jobs or ():
+            self._children.setdefault(parent, {})[record.id] = record.created
+        if job.on_failure_job:
+            self._failure_users[job.on_failure_job] = self._failure_users.get(job.on_failure_job, 0) + 1
+        self._disabled += record.disabled
+        self._errors += record.errors
+        self._successes += record.successes
+        if record.last_attempted is not None and record.last_attempted > (self._last_attempted or 0):
+            self._last_attempted = record.last_attempted
+
+    def _leave(self, job_id: str) -> None:
+        record = self.jobs.get(job_id)
+        if record is None:
+            return
+        for parent in record.job.parent_jobs or ():
+            self._children.get(parent, {}).pop(job_id, None)
+        if failure := record.job.on_failure_job:
+            self._failure_users[failure] -= 1
+            if not self._failure_users[failure]:
+                del self._failure_users[failure]
+        self._disabled -= record.disabled
+        self._errors -= record.errors
+        self._successes -= record.successes
+
+    def totals(self) -> Totals:
+        """In constant time, however many jobs there are."""
+        jobs = len(self.jobs)
+        return Totals(
+            active=jobs - self._disabled,
+            disabled=self._disabled,
+            jobs=jobs,
+            errors=self._errors,
+            successes=self._successes,
+            next_run_at=self._coming.head() or self._dormant.head(),
+            last_attempted=self._last_attempted,
+        )

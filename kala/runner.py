@@ -1,0 +1,107 @@
+"""One attempt of a run: what it is told, the command or the HTTP call, and what came of it, as a value."""
+
+from collections.abc import Mapping
+from functools import partial
+from urllib.parse import quote
+
+from kala import remote, schedule, template, words
+from kala.clock import SECOND, Clock
+from kala.command import run_command, substitute
+from kala.errors import CommandError, TemplateFault
+from kala.job import REMOTE, Attempt, Record, Remote, Run, replace
+from kala.jobjson import rfc3339
+from kala.programs import Environment
+from kala.states import State
+from kala.stop import Stop
+
+OURS = "KALA_"
+"""Variables of this beginning are the daemon's settings, with its secrets, or a run's own: none is inherited."""
+
+
+class Runner:
+    """Makes attempts. `environment` is what every process gets besides what it is told of its run."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        node: str,
+        environment: Mapping[str, str],
+        output_limit: int,
+        connections: remote.Connections,
+    ) -> None:
+        self._clock, self._node, self._output_limit, self._connections = clock, node, output_limit, connections
+        self._environment = Environment({k: v for k, v in environment.items() if not k.startswith(OURS)})
+
+    async def attempt(self, record: Record, run: Run, stop: Stop) -> tuple[Attempt, bytes]:
+        """The next attempt of `run`, and the tail of its output. A job that cannot be run is an attempt that failed."""
+        told = self.told(record, run)
+        try:
+            if record.job.type == REMOTE:
+                return await self._call(record, run, told, stop)
+            return await self._command(record, run, told, stop)
+        except (CommandError, TemplateFault) as fault:
+            now, output = self._clock.now(), str(fault).encode(errors="replace")
+            failed = Attempt(_number(run), now, now, State.FAILED, output_size=len(output), error=str(fault))
+            return failed, output
+
+    def told(self, record: Record, run: Run) -> dict[str, str]:
+        """What a run is told about itself: variables of a process, and, as `Kala-Job-Id` and so on, headers."""
+        told = {
+            "KALA_JOB_ID": record.id,
+            "KALA_JOB_NAME": record.job.name,
+            "KALA_RUN_ID": run.id,
+            "KALA_SCHEDULED_FOR": rfc3339(run.scheduled_for),
+            "KALA_ATTEMPT": str(_number(run)),
+            "KALA_TRIGGER": run.trigger.value,
+            "KALA_NODE": self._node,
+        }
+        if run.parent_run:
+            told["KALA_PARENT_RUN_ID"] = run.parent_run
+        return told
+
+    async def _command(self, record: Record, run: Run, told: dict[str, str], stop: Stop) -> tuple[Attempt, bytes]:
+        job, environment = record.job, self._environment.extended(told)
+        command = _rendered(job.command, record)
+        if job.shell:
+            argv = ["/bin/sh", "-c", command]
+        else:
+            argv = await words.expand(words.parse(command), environment, partial(substitute, environment=environment))
+        return await run_command(
+            argv,
+            number=_number(run),
+            environment=environment,
+            clock=self._clock,
+            timeout=schedule.duration(job.timeout) / SECOND if job.timeout else None,
+            kill_after=schedule.duration(job.kill_after) / SECOND,
+            output_limit=self._output_limit,
+            stop=stop,
+        )
+
+    async def _call(self, record: Record, run: Run, told: dict[str, str], stop: Stop) -> tuple[Attempt, bytes]:
+        job = record.job
+        call = job.remote or Remote()
+        call = replace(call, url=_rendered(call.url, record), body=_rendered(call.body, record))
+        # Header values are ASCII by RFC 9110: a name beyond it travels percent-encoded.
+        headers = {
+            name.replace("_", "-").title(): quote(value, safe=" !#$&'()*+,/:;=?@[]~") for name, value in told.items()
+        }
+        return await remote.call(
+            call,
+            number=_number(run),
+            clock=self._clock,
+            headers={**headers, "Idempotency-Key": run.id},
+            timeout=schedule.duration(job.timeout) / SECOND if job.timeout else None,
+            output_limit=self._output_limit,
+            connections=self._connections,
+            stop=stop,
+        )
+
+
+def _number(run: Run) -> int:
+    return len(run.attempts) + 1
+
+
+def _rendered(text: str, record: Record) -> str:
+    delimiters = record.job.template_delimiters
+    return template.render(text, delimiters, template.members_of(record)) if delimiters else text

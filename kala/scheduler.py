@@ -1,0 +1,351 @@
+"""What comes due, starts: this owns every job's timer and every run's task.
+
+The agenda task sleeps to the agenda's head and starts a task for each occurrence up to `LEAD` before its moment; that
+task is its timer, its claim, its process and its end. What waits (queued runs, retries, children, what is above
+`--max-runs`) is durable in the records, and is looked for in each record that changes (`_look`).
+"""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
+from uuid import uuid4
+
+import trio
+
+from kala import events, ledger
+from kala.agenda import Agenda
+from kala.clock import SECOND, Clock, Moment
+from kala.draft import Draft
+from kala.errors import JobNotFound, KalaError, Stale, StoreUnavailable
+from kala.events import Event
+from kala.hub import Hub
+from kala.job import Attempt, Record, Run
+from kala.lease import Lease
+from kala.ledger import Change
+from kala.states import State
+from kala.stop import Stop
+from kala.store import Store
+
+log = logging.getLogger(__name__)
+LEAD = SECOND
+"""How long before its moment an occurrence gets its task: a thousand due at once then cost nothing at that moment."""
+
+RunAttempt = Callable[[Record, Run, Stop], Awaitable[tuple[Attempt, bytes]]]
+
+
+class _Timer(NamedTuple):
+    cursor: Moment
+    scope: trio.CancelScope
+
+
+class Scheduler:
+    """Runs jobs: `run` is its life. `attempt` makes one attempt of a run; what it raises fails that run alone."""
+
+    def __init__(
+        self, store: Store, clock: Clock, hub: Hub, lease: Lease, attempt: RunAttempt, *, max_runs: int
+    ) -> None:
+        self._store, self._clock, self._hub, self._lease, self._attempt = store, clock, hub, lease, attempt
+        self._agenda = Agenda()
+        self._timers: dict[str, _Timer] = {}
+        self._nap, self._nap_until = trio.CancelScope(), 0
+        self._sleeps: set[trio.CancelScope] = set()  # what may yet start a run
+        self._free = max_runs
+        self._queue: deque[tuple[str, str]] = deque()  # runs whose turn it is, above the limit
+        self._known: set[str] = set()  # waiting runs that have a task here, or are queued
+        self._owed: set[tuple[str, str]] = set()  # outbox entries that have a task here
+        self._stops: dict[str, Stop] = {}  # of the attempts that are on
+        self._settled: dict[str, trio.Event] = {}
+        self._tasks: trio.Nursery
+        self.stopping = False
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Schedule until `stop_starting`; return when the runs that are on then have ended."""
+        async with trio.open_nursery() as self._tasks:
+            self._store.told = self._look
+            for record in self._store.roster:
+                self._look(None, record)
+            task_status.started()
+            with self._until_stopping():
+                await self._keep_agenda()
+
+    def stop_starting(self) -> None:
+        """From now on nothing starts."""
+        self.stopping = True
+        for scope in self._sleeps:
+            scope.cancel()
+
+    def end_runs(self, *, hurry: bool) -> None:
+        """End the attempts that are on: TERM to their groups and later KILL, or, in a hurry, KILL at once."""
+        for stop in list(self._stops.values()):
+            stop.request()
+            if hurry:
+                stop.request()
+
+    @property
+    def running(self) -> int:
+        """Attempts that are on."""
+        return len(self._stops)
+
+    async def start(self, job_id: str) -> str:
+        """Start a job now; return the run's id when the run is durable.
+
+        Raises `JobNotFound`, `JobDisabled`, `StoreUnavailable`.
+        """
+        run = await self._claimed(job_id, ledger.start)
+        if run is None:
+            raise StoreUnavailable("the run was not taken")
+        if run.state is State.CLAIMED:
+            self._tasks.start_soon(self._attempts, job_id, run)
+        return run.id
+
+    async def wait_settled(self, job_id: str, run_id: str) -> None:
+        """Return when a run has ended, and all that it set off."""
+        record = self._store.roster.get(job_id)
+        if record is not None and _is_on(record, run_id):
+            await self._settled.setdefault(run_id, trio.Event()).wait()
+
+    # Timers.
+
+    async def _keep_agenda(self) -> None:
+        while True:
+            await self._store.wait_up()
+            head = self._agenda.head()
+            if head is not None and head - LEAD <= self._clock.now():
+                for cursor, job_id in self._agenda.pop_until(self._clock.now() + LEAD):
+                    timer = _Timer(cursor, trio.CancelScope())
+                    self._timers[job_id] = timer
+                    self._tasks.start_soon(self._occurrence, job_id, timer)
+                continue
+            with trio.CancelScope() as self._nap:
+                self._nap_until = head - LEAD if head is not None else -1
+                if head is None:
+                    await trio.sleep_forever()
+                await self._clock.sleep_until(self._nap_until)
+
+    async def _occurrence(self, job_id: str, timer: _Timer) -> None:
+        """One occurrence of one job, from its timer to the end of its run."""
+        with self._until_stopping(timer.scope):
+            await self._clock.sleep_until(timer.cursor)
+        if timer.scope.cancelled_caught:
+            return
+        try:
+            record = self._store.job(job_id)
+            claim = partial(ledger.claim, version=record.version, cursor=timer.cursor)
+            run = await self._claimed(job_id, claim)
+        except (Stale, JobNotFound, StoreUnavailable):
+            run = None  # the agenda has it again, if it is still to come
+        if self._timers.get(job_id) is timer:
+            del self._timers[job_id]
+            if (current := self._store.roster.get(job_id)) is not None:
+                self._plan(current)
+        if run is not None and run.state is State.CLAIMED:
+            await self._attempts(job_id, run)
+
+    async def _claimed(self, job_id: str, decide: Callable[..., Change]) -> Run | None:
+        """The run that a decision made, with a place under the limit when it is claimed at once."""
+        slot = self._free > 0
+        self._free -= slot
+        run_id = str(uuid4())
+        run: Run | None = None
+
+        def decision(record: Record) -> Change:
+            if self.stopping:
+                raise Stale("nothing is started any more")
+            now = self._clock.now()
+            return decide(record, now=now, run_id=run_id, instance=self._lease.id, slot=slot)
+
+        try:
+            run = (await self._store.change(job_id, decision)).answer
+            return run
+        finally:
+            if slot and (run is None or run.state is not State.CLAIMED):
+                self._release()
+
+    def _plan(self, record: Record) -> None:
+        """Set the timer of a job anew, unless it is set so already."""
+        at = ledger.due(record)
+        if (timer := self._timers.get(record.id)) is not None:
+            if timer.cursor == at:
+                return
+            del self._timers[record.id]
+            timer.scope.cancel()
+        self._agenda.put(record.id, at)
+        if at is not None and (self._nap_until < 0 or at - LEAD < self._nap_until):
+            self._nap.cancel()
+
+    # Runs.
+
+    def _look(self, before: Record | None, after: Record | None) -> None:
+        """A record has changed: do what follows from it. Called by the store after each commit; never waits."""
+        if before is not None and self._settled:
+            for run_id in (*(run.id for run in before.open), *(entry.run for entry in before.outbox)):
+                if run_id in self._settled and (after is None or not _is_on(after, run_id)):
+                    self._settled.pop(run_id).set()
+        if self.stopping:
+            return
+        if after is None:
+            if before is not None:
+                self._agenda.put(before.id, None)
+            return
+        self._plan(after)
+        for run in ledger.next_up(after):
+            if run.id not in self._known:
+                self._known.add(run.id)
+                self._tasks.start_soon(self._waiting, after.id, run)
+        for entry in after.outbox:
+            owed = (after.id, entry.run)
+            if entry.instance == self._lease.id and owed not in self._owed:
+                self._owed.add(owed)
+                self._tasks.start_soon(self._deliver, *owed)
+
+    async def _waiting(self, job_id: str, run: Run) -> None:
+        """A waiting run whose turn it is: its time, and its place under the limit."""
+        if run.not_before is not None:
+            with self._until_stopping() as scope:
+                await self._clock.sleep_until(run.not_before)
+            if scope.cancelled_caught:
+                return
+        if self._free <= 0:
+            self._queue.append((job_id, run.id))
+            return
+        self._free -= 1
+        await self._begin(job_id, run.id)
+
+    async def _begin(self, job_id: str, run_id: str) -> None:
+        def decision(record: Record) -> Change:
+            if self.stopping:
+                raise Stale("nothing is started any more")
+            return ledger.begin(record, run_id=run_id, instance=self._lease.id)
+
+        run: Run | None = None
+        try:
+            run = (await self._store.change(job_id, decision)).answer
+        except (Stale, JobNotFound):
+            self._known.discard(run_id)
+        except StoreUnavailable:
+            self._tasks.start_soon(self._begin_when_up, job_id, run_id)
+        finally:
+            if run is None:
+                self._release()
+        if run is not None:
+            await self._attempts(job_id, run)
+
+    async def _begin_when_up(self, job_id: str, run_id: str) -> None:
+        with self._until_stopping():
+            await self._store.wait_up()
+            self._known.discard(run_id)
+            if (record := self._store.roster.get(job_id)) is not None:
+                self._look(None, record)
+
+    async def _attempts(self, job_id: str, run: Run) -> None:
+        """The attempt of a claimed run that has a place under the limit, and its end."""
+        stop = Stop()
+        self._stops[run.id] = stop
+        try:
+            attempt, output = await self._attempted(job_id, run, stop)
+        finally:
+            del self._stops[run.id]
+        self._known.discard(run.id)
+        try:
+            await self._end(job_id, run, attempt, output)
+        finally:
+            self._release()
+
+    async def _attempted(self, job_id: str, run: Run, stop: Stop) -> tuple[Attempt, bytes]:
+        await self._lease.wait_valid()
+        record = self._store.roster.get(job_id)
+        started = self._clock.now()
+        self._hub.publish_nowait([Event(events.RUN_STARTED, started, job_id, run.id, State.RUNNING.value)])
+        try:
+            if record is None:
+                raise JobNotFound(job_id)
+            return await self._attempt(record, run, stop)
+        except Exception as bug:  # a bug in one run fails that run alone, loudly
+            log.exception("run failed by an internal error", extra={"fields": {"job": job_id, "run": run.id}})
+            number, error = len(run.attempts) + 1, f"internal error: {bug!r}"
+            failed = Attempt(number, started, self._clock.now(), State.FAILED, error=error)
+            return failed, b""
+
+    async def _end(self, job_id: str, run: Run, attempt: Attempt, output: bytes) -> None:
+        def decision(draft: Draft) -> tuple[Change]:
+            if (record := draft.any(job_id)) is None:
+                raise JobNotFound(job_id)
+            return (
+                ledger.end_attempt(
+                    record,
+                    run_id=run.id,
+                    attempt=attempt,
+                    output=output,
+                    now=self._clock.now(),
+                    children=draft.children(job_id),
+                    instance=run.instance,
+                ),
+            )
+
+        fields = {"job": job_id, "run": run.id, "attempt": attempt.number, "state": attempt.state.value}
+        try:
+            await self._store.transact(decision, patient=True)
+        except (Stale, JobNotFound) as late:
+            log.warning("the end of a run came too late, and counts nothing: %s", late, extra={"fields": fields})
+        except KalaError as fault:
+            log.error("the end of a run could not be recorded: %s", fault, extra={"fields": fields})
+        else:
+            if attempt.state is State.SUCCEEDED:
+                log.debug("run succeeded", extra={"fields": fields})
+            else:
+                told = {**fields, "error": attempt.error, "output": output[-1000:].decode(errors="replace")}
+                log.warning("attempt failed", extra={"fields": told})
+
+    def _release(self) -> None:
+        """A place under the limit is free: for the first that waits for one."""
+        if self._queue and not self.stopping:
+            self._tasks.start_soon(self._begin, *self._queue.popleft())
+        else:
+            self._free += 1
+
+    async def _deliver(self, job_id: str, run_id: str) -> None:
+        """Set off what a finished run owes, one job after another, each when the one before has settled."""
+        with self._until_stopping():
+            while (record := self._store.roster.get(job_id)) is not None:
+                entry = next((entry for entry in record.outbox if entry.run == run_id), None)
+                if entry is None:
+                    break
+                target = entry.to[0]
+                caused = ledger.child_run_id(run_id, target)
+                try:
+                    if not (entry.recovered and await self._store.run(caused)):
+                        deliver = partial(ledger.deliver, delivery=entry, parent=job_id, now=self._clock.now())
+                        await self._store.change(target, deliver)
+                    await self.wait_settled(target, caused)
+                except JobNotFound:
+                    pass  # it has been deleted since: nothing is owed to it
+                except StoreUnavailable:
+                    await self._store.wait_up()
+                    continue
+                try:
+                    await self._store.change(
+                        job_id, partial(ledger.advance, run_id=run_id, job_id=target), patient=True
+                    )
+                except (Stale, JobNotFound):
+                    break
+        self._owed.discard((job_id, run_id))
+
+    @contextmanager
+    def _until_stopping(self, scope: trio.CancelScope | None = None) -> Iterator[trio.CancelScope]:
+        """Whatever is slept or waited for within is cut short when the daemon stops starting things."""
+        scope = scope or trio.CancelScope()
+        self._sleeps.add(scope)
+        try:
+            with scope:
+                if self.stopping:
+                    scope.cancel()
+                yield scope
+        finally:
+            self._sleeps.discard(scope)
+
+
+def _is_on(record: Record, run_id: str) -> bool:
+    return ledger.find(record, run_id) is not None or any(entry.run == run_id for entry in record.outbox)

@@ -1,0 +1,271 @@
+"""What can be set: the fields of `Settings`, and the table from which flags, variables and files are read."""
+
+import dataclasses
+import re
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from kala import schedule
+from kala.clock import SECOND
+from kala.errors import ScheduleError
+
+ENGINES = ("sqlite", "boltdb", "redis", "mongo", "consul", "postgres", "mariadb", "mysql")
+EMBEDDED = frozenset({"sqlite", "boltdb"})
+FORMATS = ("auto", "text", "logfmt", "json")
+DAY = 86_400
+
+
+class Note(NamedTuple):
+    """A line for the log, which is not open yet while settings are read."""
+
+    level: Literal["info", "warning"]
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of a daemon, as read and checked by `config.load`."""
+
+    port: int = 8000  # 0: any that is free
+    interface: str = "127.0.0.1"
+    no_persist: bool = False
+    default_owner: str = ""
+    jobdb: str = "sqlite"
+    bolt_path: str = ""  # folder of the embedded database; empty is the current one
+    jobdb_address: str = ""
+    jobdb_username: str = ""
+    jobdb_password: str = dataclasses.field(default="", repr=False)
+    jobdb_tls_capath: str = ""
+    jobdb_tls_certpath: str = ""
+    jobdb_tls_keypath: str = ""
+    jobdb_tls_servername: str = ""
+    verbose: bool = False
+    persist_every: int = 3600  # seconds; idle here
+    no_tx_persist: bool = False  # idle here
+    jobstat_ttl: int = -1  # minutes; below 1 is for ever
+    profile: bool = False
+    shared: bool = False
+    max_runs: int = 0  # 0: as the limit on open files allows
+    keep_runs: int = 100
+    done_ttl: int | None = 30 * DAY * SECOND  # microseconds; None is never
+    output_limit: int = 65_536  # bytes
+    drain: float = 30.0  # seconds
+    allowed_hosts: tuple[str, ...] = ()
+    insecure: bool = False
+    log_format: str = "auto"
+    log_file: str = ""  # empty: standard error
+    node: str = dataclasses.field(default_factory=socket.gethostname)
+    notes: tuple[Note, ...] = ()  # to be logged at the start
+
+    @property
+    def database(self) -> Path:
+        """The file of the embedded database."""
+        return Path(self.bolt_path) / "kala.db"
+
+    @property
+    def profile_file(self) -> Path:
+        """Where `--profile` writes, for `python -m pstats`."""
+        return Path(self.bolt_path) / "kala.prof"
+
+    @property
+    def history_age(self) -> int | None:
+        """How long history is kept, microseconds; None is for ever. Below 1 minute is for ever, as in the original."""
+        return self.jobstat_ttl * 60 * SECOND if self.jobstat_ttl > 0 else None
+
+    def with_notes(self, notes: list[Note]) -> "Settings":
+        return dataclasses.replace(self, notes=tuple(notes))
+
+
+Read = Callable[[object], Any]
+"""From what was given (text, or a file's value) to the setting's value. Raises `ValueError` with what would be right,
+as the end of a sentence that begins with what was given."""
+
+
+class Setting(NamedTuple):
+    """One setting. Its flag is its name with dashes, unless `flag` was given."""
+
+    name: str
+    read: Read
+    about: str
+    metavar: str = ""  # empty: a switch
+    short: str = ""
+    named: str = ""
+    secret: bool = False
+    many: bool = False
+
+    @property
+    def flag(self) -> str:
+        return self.named or self.name.replace("_", "-")
+
+
+def squashed(name: str) -> str:
+    """A setting's name without what does not count in it."""
+    return re.sub("[-_]", "", name).lower()
+
+
+def text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("is not text")
+    if not value.isprintable():
+        raise ValueError("holds control characters")
+    return value
+
+
+def whole(low: int, high: int) -> Read:
+    def read(value: object) -> int:
+        given = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        number = int(given) if isinstance(given, str) and re.fullmatch("[+-]?[0-9]{1,18}", given) else None
+        if number is None or not low <= number <= high:
+            raise ValueError(f"is not a whole number from {low} to {high}")
+        return number
+
+    return read
+
+
+def seconds(value: object) -> float:
+    given = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if not isinstance(given, str) or not re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", given):
+        raise ValueError("is not a number of seconds")
+    return float(given)
+
+
+TRUE, FALSE = frozenset({"1", "t", "true", "yes", "on"}), frozenset({"0", "f", "false", "no", "off"})
+
+
+def switch(value: object) -> bool:
+    word = str(value).lower() if isinstance(value, bool | int | str) else ""
+    if word not in TRUE | FALSE:
+        raise ValueError("is neither true nor false")
+    return word in TRUE
+
+
+def choice(*allowed: str) -> Read:
+    def read(value: object) -> str:
+        if value not in allowed:
+            raise ValueError(f"is not one of {', '.join(allowed)}")
+        return str(value)
+
+    return read
+
+
+def age(value: object) -> int | None:
+    """An ISO 8601 duration in microseconds; empty text and `never` are None."""
+    if value in ("", "never"):
+        return None
+    try:
+        return schedule.duration(text(value)) or None
+    except ScheduleError as error:
+        raise ValueError(f"is no duration: {error.fault}; or write 'never'") from None
+
+
+def port(value: object) -> tuple[str | None, int]:
+    """`8000`, `:8000`, `host:8000` or `[::1]:8000`: the interface, where there is one, and the number."""
+    given = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    match = re.fullmatch(r"(?:(\[[0-9a-fA-F:.]+\]|[\w.-]+)?:)?([0-9]{1,5})", given) if isinstance(given, str) else None
+    if match is None or int(match[2]) > 65_535:
+        raise ValueError("is not a port: write 8000, :8000 or 127.0.0.1:8000, with a number up to 65535")
+    return (interface(match[1]) if match[1] else None), int(match[2])
+
+
+def interface(value: object) -> str:
+    """The name or address of an interface, an IPv6 address without its brackets."""
+    if not isinstance(value, str) or not re.fullmatch(r"[\w.:%-]+|\[[0-9a-fA-F:.]+\]", value):
+        raise ValueError("is not an address to listen on, such as 127.0.0.1, ::1 or localhost")
+    return value.strip("[]")
+
+
+def hosts(value: object) -> tuple[str, ...]:
+    """Names, from a list, or from text with commas between."""
+    if isinstance(value, str):
+        names = value.split(",")
+    elif isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        names = list(value)
+    else:
+        raise ValueError("is not a list of host names")
+    found = tuple(name.strip().lower() for name in names)
+    if not all(re.fullmatch(r"[\w.-]+|\[?(?=[^:]*:[^:]*:)[0-9a-f:.]+\]?", name) for name in found):
+        raise ValueError("is not a host name: write it without a port, such as kala.example.org")
+    return found
+
+
+def node(value: object) -> str:
+    name = text(value)
+    if not 1 <= len(name) <= 255 or name != name.strip():
+        raise ValueError("is not a name of 1 to 255 characters")
+    return name
+
+
+TABLE: dict[str, tuple[Setting, ...]] = {
+    "Listening": (
+        Setting("port", port, "Port to listen on, also as :8000 or host:8000; 0 takes a free one. [8000]", "PORT", "p"),
+        Setting("interface", interface, "Address to listen on. [127.0.0.1]", "ADDRESS", "i"),
+        Setting(
+            "allowed_hosts",
+            hosts,
+            "A further name by which browsers and clients may call this server; may be repeated.",
+            "NAME",
+            named="allowed-host",
+            many=True,
+        ),
+        Setting(
+            "insecure", switch, "Listen where other machines can reach it, although anyone there can run commands."
+        ),
+    ),
+    "Database": (
+        Setting(
+            "jobdb", choice(*ENGINES), f"Engine: {', '.join(ENGINES)}. boltdb means sqlite here. [sqlite]", "ENGINE"
+        ),
+        Setting("bolt_path", text, "Folder of the embedded database, kala.db. [the current folder]", "FOLDER"),
+        Setting("no_persist", switch, "Keep everything in memory only, for trying things out.", short="n"),
+        Setting("shared", switch, "Other daemons work on the same database."),
+        Setting("jobdb_address", text, "Address of the database's server, as host:port or a URL.", "ADDRESS"),
+        Setting("jobdb_username", text, "User name at the database's server.", "NAME"),
+        Setting(
+            "jobdb_password",
+            text,
+            "Password there. Other users see flags: prefer the variable KALA_JOBDB_PASSWORD.",
+            "PASSWORD",
+            secret=True,
+        ),
+        Setting("jobdb_tls_capath", text, "CA certificates that vouch for the database's server.", "FILE"),
+        Setting("jobdb_tls_certpath", text, "Certificate to show to it.", "FILE"),
+        Setting("jobdb_tls_keypath", text, "Key of that certificate.", "FILE"),
+        Setting("jobdb_tls_servername", text, "Name that the server's certificate must have.", "NAME"),
+        Setting(
+            "persist_every", whole(1, 10**9), "Accepted and idle: every change is durable at once.", "SECONDS", "e"
+        ),
+        Setting("no_tx_persist", switch, "Accepted and idle: every change is durable at once."),
+    ),
+    "Runs": (
+        Setting("default_owner", text, "Owner of jobs that are created without one.", "OWNER", "o"),
+        Setting(
+            "max_runs",
+            whole(0, 10**6),
+            "At most so many runs at once; 0: as the limit on open files allows. [0]",
+            "NUMBER",
+        ),
+        Setting("drain", seconds, "How long runs in progress may go on when the daemon stops. [30]", "SECONDS"),
+        Setting("output_limit", whole(0, 2**24), "Keep the last bytes of what a run prints. [65536]", "BYTES"),
+        Setting("keep_runs", whole(0, 10**6), "Keep the history of so many runs of each job. [100]", "NUMBER"),
+        Setting("jobstat_ttl", whole(-1, 10**9), "Drop history older than this; -1 keeps it for ever. [-1]", "MINUTES"),
+        Setting("done_ttl", age, "Drop finished one-off jobs after this time (ISO 8601), or never. [P30D]", "DURATION"),
+        Setting("node", node, "This daemon's name, which runs are told. [the host's name]", "NAME"),
+    ),
+    "Log": (
+        Setting("verbose", switch, "Log more.", short="v"),
+        Setting(
+            "log_format",
+            choice(*FORMATS),
+            f"{', '.join(FORMATS)}. auto: text on a terminal, else logfmt. [auto]",
+            "FORMAT",
+        ),
+        Setting("log_file", text, "Write the log there; SIGHUP opens it anew. [standard error]", "FILE"),
+        Setting("profile", switch, "Write where time went to kala.prof, beside the database, at the end."),
+    ),
+}
+"""All settings, by the heading in the help under which they stand."""
+
+BY_NAME: dict[str, Setting] = {squashed(one.flag): one for group in TABLE.values() for one in group}
+BY_NAME |= {squashed(one.name): one for one in BY_NAME.values()}

@@ -1,0 +1,279 @@
+"""Children: threads that start programs, read what they print and see them end, for many at a time.
+
+A thread owns a child from the queue to its end: it starts it, drains its pipe, and when the leader has ended sends KILL
+to what is left of its group. Then Trio's thread hears of it, in batches, and reaps it. Nobody else reaps, and signals
+are sent only to what is not reaped: none meets a process id that has been given away.
+
+Needs a POSIX system with `waitid`; epoll, pidfds and glibc's `posix_spawn` are used where there are such.
+"""
+
+import os
+import select
+import signal
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import cycle
+
+import trio
+
+from kala.child import Child, signal_group
+from kala.launch import Launch, allow_children, new_launch
+
+THREADS = 2  # two overlap in waiting for exec; measured on two cores
+BURST = 4  # starts between two looks at the children that are on
+LINGER = 0.002  # seconds between two deliveries: one waking of Trio's thread serves many
+YOUNG = 0.05  # seconds before a child is worth a pidfd: most end sooner, and are seen by their pipe's end
+GRACE = 0.5  # seconds to read what is left when the pipe outlives the leader
+TICK = 0.02  # seconds between two looks for ended children that have no pidfd
+CHUNK = 65536  # what a pipe holds on Linux
+
+Report = tuple[trio.lowlevel.TrioToken, Callable[[], None]]
+
+
+class Attended:
+    """A started child as its thread sees it. A descriptor of -1 is closed."""
+
+    __slots__ = ("child", "pidfd", "pipe", "token", "until")
+
+    def __init__(self, token: trio.lowlevel.TrioToken, child: Child, pipe: int) -> None:
+        self.token, self.child, self.pipe = token, child, pipe
+        self.pidfd = -1
+        self.until = 0.0  # set when the leader has ended: when to stop reading
+
+
+class Spawner:
+    """One thread. `launch` and `pidfds` exist for trying, anywhere, what is used elsewhere."""
+
+    def __init__(self, launch: Launch | None = None, pidfds: bool = True) -> None:
+        self._launch = launch or new_launch()
+        self._pidfds = pidfds and has_pidfds()
+        self._queue: deque[tuple[trio.lowlevel.TrioToken, Child]] = deque()
+        self._reports: list[Report] = []
+        self._delivered = 0.0
+        self._young: deque[Attended] = deque()  # the oldest first
+        self._ticking: set[Attended] = set()  # not young, and without a pidfd
+        self._ticked = 0.0
+        self._lingering: deque[Attended] = deque()  # leaders ended, pipes open; the earliest `until` first
+        self._buffer = bytearray(CHUNK)
+        self._heard, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
+        self._asleep = False
+        self._attended: dict[int, Attended] = {}  # by descriptor
+        self._poll = new_poll()
+        self._poll.register(self._heard, select.POLLIN)
+        threading.Thread(target=self._run, name="kala-spawn", daemon=True).start()
+
+    def submit(self, child: Child) -> None:
+        """Start it, soon. Its `on_start` and `on_end` are called in the Trio thread that calls this."""
+        self._queue.append((trio.lowlevel.current_trio_token(), child))
+        if self._asleep:
+            self._asleep = False
+            with suppress(BlockingIOError):  # a full pipe wakes as well
+                os.write(self._wake, b"\0")
+
+    def _run(self) -> None:
+        try:
+            while True:
+                self._turn()
+        except BaseException:  # noqa: BLE001
+            # A bug here would leave every run waiting for ever, unseen: a supervisor's restart is better.
+            traceback.print_exc()
+            os._exit(1)
+
+    def _turn(self) -> None:
+        for fd, event in self._poll.poll(self._patience()):
+            if fd == self._heard:
+                os.read(fd, CHUNK)
+            elif (attended := self._attended.get(fd)) is None:
+                pass  # closed for another event of this batch
+            elif fd == attended.pipe:
+                self._read(attended, event)
+            elif leader_has_ended(attended):  # no event of a descriptor that had this number before
+                self._leader_ended(attended)
+        self._asleep = False
+        for _ in range(BURST):
+            if not self._queue:
+                break
+            self._start(*self._queue.popleft())
+        now = time.monotonic()
+        while self._young and self._young[0].child.started + YOUNG <= now:
+            self._watch(self._young.popleft())
+        if self._ticking and self._ticked + TICK <= now:
+            self._ticked = now
+            for attended in [one for one in self._ticking if leader_has_ended(one)]:
+                self._leader_ended(attended)
+        while self._lingering and self._lingering[0].until <= now:
+            if (attended := self._lingering.popleft()).pipe >= 0:
+                self._close_pipe(attended)
+        if self._reports and self._delivered + LINGER <= now:
+            self._delivered = now
+            self._deliver()
+
+    def _patience(self) -> float | None:
+        self._asleep = True
+        if self._queue:  # looked at after saying so: whoever adds to it now wakes us
+            return 0
+        moment = min(self._next(), default=None)
+        return None if moment is None else max(moment - time.monotonic(), 0)
+
+    def _next(self) -> Iterator[float]:
+        if self._reports:
+            yield self._delivered + LINGER
+        if self._young:
+            yield self._young[0].child.started + YOUNG
+        if self._ticking:
+            yield self._ticked + TICK
+        if self._lingering:
+            yield self._lingering[0].until
+
+    def _start(self, token: trio.lowlevel.TrioToken, child: Child) -> None:
+        if child.wanted:  # ended before its start
+            self._reports.append((token, child.reap))
+            return
+        pipe = end = -1
+        try:
+            pipe, end = os.pipe()
+            child.started = time.monotonic()
+            errors = end if child.errors is None else child.errors
+            child.pid = self._launch(child.path, child.argv, child.environment, child.directory, end, errors)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this child's alone, whose task raises it
+            child.error = error
+            if pipe >= 0:
+                os.close(pipe)
+            self._reports.append((token, child.reap))
+            return
+        finally:
+            if end >= 0:
+                os.close(end)
+        if child.wanted:
+            signal_group(child.pid, child.wanted)
+        attended = Attended(token, child, pipe)
+        self._attended[pipe] = attended
+        self._poll.register(pipe, select.POLLIN)
+        self._young.append(attended)
+        if child.on_start is not None:
+            self._reports.append((token, child.on_start))
+
+    def _watch(self, attended: Attended) -> None:
+        """Be told when the leader ends, unless it has, or that is arranged already."""
+        if attended.until or attended.pidfd >= 0 or attended in self._ticking:
+            return
+        if self._pidfds:
+            try:
+                attended.pidfd = os.pidfd_open(attended.child.pid)
+            except OSError:  # no descriptor is left: the tick does as well
+                pass
+            else:
+                self._attended[attended.pidfd] = attended
+                self._poll.register(attended.pidfd, select.POLLIN)
+                return
+        self._ticking.add(attended)
+
+    def _read(self, attended: Attended, event: int) -> None:
+        child = attended.child
+        count = os.readv(attended.pipe, [self._buffer]) if event & select.POLLIN else 0
+        if count:
+            child.size += count
+            child.tail += self._buffer if count == CHUNK else self._buffer[:count]
+            if len(child.tail) > 2 * child.limit + CHUNK:  # seldom enough that moving the rest costs nothing
+                del child.tail[: -child.limit or None]
+            if child.size > child.most:
+                signal_group(child.pid, signal.SIGKILL)
+        if not count or (event & select.POLLHUP and count < CHUNK):
+            self._close_pipe(attended)
+            if not attended.until:
+                if leader_has_ended(attended):
+                    self._leader_ended(attended)
+                else:
+                    self._watch(attended)
+
+    def _close_pipe(self, attended: Attended) -> None:
+        self._close(attended.pipe)
+        attended.pipe = -1
+        if attended.until:
+            self._reports.append((attended.token, attended.child.reap))
+
+    def _leader_ended(self, attended: Attended) -> None:
+        if attended.pidfd >= 0:
+            self._close(attended.pidfd)
+            attended.pidfd = -1
+        self._ticking.discard(attended)
+        child = attended.child
+        child.ended = time.monotonic()
+        signal_group(child.pid, signal.SIGKILL)
+        attended.until = child.ended + GRACE
+        if attended.pipe >= 0:
+            self._lingering.append(attended)
+        else:
+            self._reports.append((attended.token, child.reap))
+
+    def _close(self, fd: int) -> None:
+        # Not left to `close`: while another child is being started, it shares the open pipe for a moment.
+        self._poll.unregister(fd)
+        os.close(fd)
+        del self._attended[fd]
+
+    def _deliver(self) -> None:
+        reports, self._reports = self._reports, []
+        for token in {token for token, _ in reports}:
+            calls = [call for one, call in reports if one is token]
+            try:
+                token.run_sync_soon(call_all, calls)
+            except trio.RunFinishedError:  # nobody waits for them any more, but they are to be reaped
+                call_all(calls)
+
+
+def call_all(calls: list[Callable[[], None]]) -> None:
+    for call in calls:
+        call()
+
+
+def leader_has_ended(attended: Attended) -> bool:
+    return os.waitid(os.P_PID, attended.child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def has_pidfds() -> bool:
+    """Whether the kernel has pidfds and lets us use them."""
+    if not hasattr(os, "pidfd_open"):
+        return False
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        return False
+    return True
+
+
+class Poll:
+    """`select.poll` with epoll's interface, which it has but for the time's unit."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self.register, self.unregister = self._poll.register, self._poll.unregister
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        return self._poll.poll(None if timeout is None else timeout * 1000)
+
+
+def new_poll() -> "select.epoll | Poll":
+    return select.epoll() if hasattr(select, "epoll") else Poll()
+
+
+_spawners: Iterator[Spawner] | None = None
+
+
+def threads() -> Iterator[Spawner]:
+    """The threads of this process in turn, for ever. Made at the first call, in Trio's thread, they stay."""
+    global _spawners
+    if _spawners is None:
+        allow_children()
+        _spawners = cycle([Spawner() for _ in range(THREADS)])
+    return _spawners
+
+
+def submit(child: Child) -> None:
+    """Have the child started by one of the threads. From Trio's thread."""
+    next(threads()).submit(child)

@@ -1,0 +1,200 @@
+"""The web application: the gate and the limits before every route, the routes, and the answers to what goes wrong.
+
+Bodies are read whole, here, before any route runs: so a limit is a limit whatever the framing, a route that has begun
+is not held up by its sender, and most requests need no task beside their own.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+from quart import Response, request
+from quart_trio import QuartTrio
+from quart_trio.asgi import TrioASGIHTTPConnection
+from quart_trio.wrappers import TrioRequest
+
+from kala.settings import Settings
+from kala.web import api, live, pages
+from kala.web.gate import Gate
+from kala.web.problems import JSON, Problem, Refused, problem_of
+
+if TYPE_CHECKING:
+    from kala.service import Service
+
+BODY_LIMIT = 1 << 20
+IMPORT_LIMIT = 128 << 20
+"""One import holds about 100,000 jobs in a body of this size; one at a time, since it is held in memory."""
+
+SECURITY = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"same-origin"),
+)
+"""Of every answer. Pages have a Content-Security-Policy besides (`pages.py`)."""
+
+
+class WholeRequest(TrioRequest):
+    """A request whose body has come already."""
+
+    async def get_data(self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False) -> Any:
+        """The body; as JSON, whatever the content type says."""
+        body: bytes = self.scope["state"]["body"]
+        return body.decode() if as_text else body
+
+
+class WholeConnection(TrioASGIHTTPConnection):
+    """Runs one request. What may last has a task beside it that ends it when the client has hung up."""
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        request = self._create_request_from_scope(send)
+        if not may_last(self.scope):
+            await self._send_response(send, await self.app.handle_request(request))
+            return
+        answered = False
+
+        async def watch(scope: trio.CancelScope) -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            if not answered:
+                scope.cancel()
+
+        async def sent(message: Any) -> None:
+            nonlocal answered
+            # hypercorn says "disconnect" also because an answer is complete: what it does then must not be cancelled
+            answered = message["type"] == "http.response.body" and not message.get("more_body", False)
+            await send(message)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch, nursery.cancel_scope)
+            await self._send_response(sent, await self.app.handle_request(request))
+            nursery.cancel_scope.cancel()
+
+
+class WebApp(QuartTrio):
+    """The application. `asgi_app` is what stands before Quart's own."""
+
+    asgi_http_class = WholeConnection
+    request_class = WholeRequest
+
+    def __init__(self, service: "Service", settings: Settings) -> None:
+        super().__init__("kala.web", static_folder=None, template_folder=None)
+        self.service = service
+        self.gate = Gate(settings.interface, settings.allowed_hosts)
+        self.importing = False
+        self.url_map.strict_slashes = False  # both forms are served: a redirected POST loses its body
+        self.url_map.merge_slashes = False
+        self.config["RESPONSE_TIMEOUT"] = None  # a start lasts as long as its run; `guard.py` ends stalled peers
+        self.config["MAX_CONTENT_LENGTH"] = None  # `body_of` has the limits
+
+    async def asgi_app(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        if scope["type"] == "lifespan":
+            await super().asgi_app(scope, receive, send)
+            return
+
+        async def guarded(message: Any) -> None:
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                message["headers"] = [*message["headers"], *SECURITY]
+            await send(message)
+
+        if scope["type"] == "websocket":
+            if (fault := self.gate.refusal(scope)) is not None:
+                await receive()
+                await refuse_websocket(fault, guarded)
+            else:
+                await super().asgi_app(scope, receive, guarded)
+            return
+        imports = scope["path"].rstrip("/") == "/api/v1/job/import" and scope["method"] == "POST"
+        fault = self.gate.refusal(scope)
+        if fault is None and imports and self.importing:
+            fault = Refused(503, "another import is under way", {"Retry-After": "5"})
+        if fault is not None:
+            await refuse(problem_of(fault, ""), receive, guarded)
+            return
+        if not imports:
+            await self._with_body(BODY_LIMIT, scope, receive, guarded)
+            return
+        self.importing = True
+        try:
+            await self._with_body(IMPORT_LIMIT, scope, receive, guarded)
+        finally:
+            self.importing = False
+
+    async def _with_body(self, limit: int, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            body = await body_of(scope, receive, limit)
+        except Refused as fault:
+            await refuse(problem_of(fault, ""), receive, send)
+            return
+        if body is not None:
+            scope["state"] = {"body": body}
+            await super().asgi_app(scope, receive, send)
+
+
+def create_app(service: "Service", settings: Settings) -> WebApp:
+    """The application over `service`. `settings`: `interface` and `allowed_hosts` name this server."""
+    app = WebApp(service, settings)
+    api.add_routes(app, service)
+    live.add_routes(app, service)
+    pages.add_routes(app)
+
+    async def failed(error: Exception) -> Response:
+        problem = problem_of(error, f"{request.method} {request.path}")
+        return Response(problem.body, problem.status, problem.headers, content_type=JSON)
+
+    app.register_error_handler(Exception, failed)
+    return app
+
+
+def may_last(scope: Any) -> bool:
+    """A start, which answers when the run has ended, or a list, which is long: worth ending when nobody listens."""
+    path: str = scope["path"]
+    return "/start/" in path or path.rstrip("/").endswith("/job")
+
+
+async def body_of(scope: Any, receive: Any, limit: int) -> bytes | None:
+    """The whole body; None when the client has gone. Raises `Refused` when it is larger than `limit` bytes."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > limit:
+            raise too_large(limit)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        if part := message.get("body", b""):
+            parts.append(part)
+            size += len(part)
+        if size > limit:
+            raise too_large(limit)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def too_large(limit: int) -> Refused:
+    return Refused(413, f"the body is larger than {limit} bytes, the most that is taken here")
+
+
+async def refuse(problem: Problem, receive: Any, send: Any) -> None:
+    """Answer without having read the body. What comes of it meanwhile is dropped: nothing may wait for its reader."""
+
+    async def drop() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(drop)
+        await send({"type": "http.response.start", "status": problem.status, "headers": headers_of(problem)})
+        await send({"type": "http.response.body", "body": problem.body, "more_body": False})
+        nursery.cancel_scope.cancel()
+
+
+async def refuse_websocket(fault: Refused, send: Any) -> None:
+    problem = problem_of(fault, "")
+    await send({"type": "websocket.http.response.start", "status": problem.status, "headers": headers_of(problem)})
+    await send({"type": "websocket.http.response.body", "body": problem.body, "more_body": False})
+
+
+def headers_of(problem: Problem) -> list[tuple[bytes, bytes]]:
+    further = [(name.lower().encode(), value.encode("latin-1")) for name, value in problem.headers.items()]
+    return [(b"content-type", JSON.encode()), (b"content-length", b"%d" % len(problem.body)), *further]

@@ -1,0 +1,280 @@
+"""What keeps the server up whatever its peers send, or do not send.
+
+One connection is one task with a limit on everything: the time for a request's head, the rate of its body, the time in
+which a peer must take what it is sent, the time to be idle, and the number of connections. An error in one ends that
+one. Written against the insides of hypercorn 0.18 (`hypercorn.trio.tcp_server`), hence its pin.
+"""
+
+import logging
+import resource
+from math import inf
+
+import h11
+import trio
+from hypercorn.config import Config, Sockets
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.h11 import H11WSConnection
+from hypercorn.protocol.ws_stream import WSStream
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import parse_socket_addr
+from msgspec import Struct
+from wsproto.connection import ConnectionState as Shake
+
+from kala.web.http1 import Http1
+from kala.web.problems import error_body
+
+log = logging.getLogger(__name__)
+
+REFUSING = 64
+"""Connections above the limit that are told so at a time; what comes beyond is closed without a word."""
+
+LINGER_BYTES = 4 << 20
+"""What is read of a request that was answered early, so that its sender gets to read the answer."""
+
+
+def open_files_share() -> int:
+    """A quarter of the open files that this process may have: the rest is for runs and the database."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1024 if soft == resource.RLIM_INFINITY else max(16, min(1024, soft // 4))
+
+
+class Limits(Struct, frozen=True):
+    """Seconds, but for the last two."""
+
+    head: float = 10  # for a request's head, from its first byte; and for the first byte of a new connection
+    idle: float = 75  # between requests
+    body: float = 20  # for a body, and a second more for each `rate` bytes that have come
+    send: float = 20  # for the peer to take a piece (64 KB at most) of an answer
+    linger: float = 2  # for the peer to close after us
+    graceful: float = 3  # for requests in progress when the server stops
+    rate: int = 16 << 10  # bytes a second
+    connections: int = 0  # 0: `open_files_share()`
+
+
+class GuardConfig(Config):
+    """hypercorn's settings, and what all connections of a server share."""
+
+    def __init__(self, limits: Limits, sockets: Sockets) -> None:
+        self.limits = limits
+        self.most = limits.connections or open_files_share()
+        self.connections: set[Connection] = set()
+        self.idle: dict[Connection, None] = {}  # the longest idle first
+        self.refusing = 0
+        self.stop_at = inf
+        self._sockets = sockets
+        self.graceful_timeout = limits.graceful
+        self.backlog = 1024
+        self.include_server_header = False
+        self.keep_alive_max_requests = 1 << 62
+        self.websocket_max_message_size = 16 << 10  # clients have nothing to say there
+        self.errorlog = logging.getLogger("kala.web.hypercorn")
+        self.errorlog.setLevel(logging.WARNING)  # its "Running on" comes before anything is ready
+
+    def create_sockets(self) -> Sockets:
+        return self._sockets
+
+    def admit(self, connection: "Connection") -> bool:
+        """There is room for one more, if need be that of the longest idle."""
+        if len(self.connections) >= self.most and self.idle:
+            next(iter(self.idle)).leave()
+        if len(self.connections) >= self.most:
+            return False
+        self.connections.add(connection)
+        return True
+
+    def stop(self) -> None:
+        """Idle connections end now, the others with their request, or `graceful` seconds from now."""
+        self.stop_at = trio.current_time() + self.limits.graceful
+        for connection in list(self.connections):
+            connection.stop()
+
+
+class Connection(TCPServer):
+    """One connection."""
+
+    config: GuardConfig
+    protocol: Http1  # type: ignore[assignment]  # hypercorn's wrapper would switch to HTTP/2
+    stream: trio.SocketStream  # type: ignore[assignment]  # never TLS: a proxy in front has that
+
+    async def run(self) -> None:
+        self.turn = trio.CancelScope()  # one read, and the handling of what it read
+        self.sending: trio.CancelScope | None = None
+        self.closing = False  # by us
+        self.phase, self.since, self.received = "new", trio.current_time(), 0
+        try:
+            if self.config.admit(self):
+                await self._converse()
+            else:
+                await self._turn_away()
+        except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the peer went
+        except* Exception as group:
+            # Whatever a peer sends may find a fault in the layers below; it must cost this connection alone.
+            log.warning("a connection failed: %s", "; ".join(repr(error) for error in flat(group)))
+            log.debug("a connection failed", exc_info=group)
+        finally:
+            self.leave()
+            self.stream.socket.close()
+
+    async def _converse(self) -> None:
+        socket = self.stream.socket
+        client = parse_socket_addr(socket.family, socket.getpeername())
+        server = parse_socket_addr(socket.family, socket.getsockname())
+        async with TaskGroup() as self._task_group:
+            self.protocol = Http1(
+                self.app,
+                self.config,
+                self.context,
+                self._task_group,
+                ConnectionState(self.state),
+                False,
+                client,
+                server,
+                self.protocol_send,
+            )
+            await self._read_data()
+
+    async def _read_data(self) -> None:
+        gone = False
+        while not self.closing and not gone:
+            with trio.CancelScope() as self.turn:
+                self._look()
+                try:
+                    data = bytes(await self.stream.receive_some(MAX_RECV))
+                except (trio.ClosedResourceError, trio.BrokenResourceError):
+                    gone = True
+                    break
+                self.turn.deadline = inf
+                self.received += len(data)
+                gone = not data
+                await self.take(data)
+            if self.turn.cancelled_caught and not self.closing:
+                await self._too_slow()
+                break
+        await self.protocol.handle(Closed())
+        if not gone:
+            await self._linger()
+        self.stream.socket.close()  # what goes on for this connection has nobody to talk to
+
+    async def take(self, data: bytes) -> None:
+        """Deal with what was read; empty: the peer has ended its side."""
+        await self.protocol.handle(RawData(data))
+
+    async def protocol_send(self, event: Event) -> None:
+        if isinstance(event, RawData):
+            await self.send(event.data)
+        elif isinstance(event, Closed):
+            self.closing = True
+            await self.protocol.handle(Closed())
+            self.turn.cancel()
+        elif isinstance(event, Updated):
+            self._look()
+
+    async def send(self, data: bytes) -> None:
+        """Send all of `data`, or end the connection. Shielded, since half a piece would garble what follows."""
+        async with self.send_lock:
+            deadline = min(trio.current_time() + self.config.limits.send, self.config.stop_at)
+            with trio.CancelScope(shield=True, deadline=deadline) as self.sending:
+                try:
+                    await self.stream.send_all(data)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    self.sending.cancel()
+                    await trio.lowlevel.checkpoint()
+        if self.sending.cancelled_caught:
+            self.closing = True
+            self.stream.socket.close()
+            self.turn.cancel()
+            await self.protocol.handle(Closed())
+
+    def _look(self) -> None:
+        """See which phase the conversation is in, and until when the peer may be silent."""
+        phase, now, limits = self._phase(), trio.current_time(), self.config.limits
+        if phase != self.phase and not (self.phase == "new" and phase == "idle"):
+            self.phase, self.since, self.received = phase, now, 0
+            self.config.idle.pop(self, None)
+            if phase == "idle" and not self.closing:
+                self.config.idle[self] = None
+        if self.phase == "idle":
+            deadline = self.since + limits.idle if self.config.stop_at == inf else now
+        elif self.phase in ("new", "head", "refused"):
+            deadline = self.since + limits.head
+        elif self.phase == "body":
+            deadline = self.since + limits.body + self.received / limits.rate
+        elif self.phase == "closing":
+            deadline = now
+        else:
+            deadline = inf
+        self.turn.deadline = deadline
+
+    def _phase(self) -> str:
+        connection = self.protocol.connection
+        if isinstance(connection, H11WSConnection):
+            stream = self.protocol.stream
+            if not isinstance(stream, WSStream) or not stream.handshake.accepted:
+                return "refused"  # or not accepted yet
+            return "socket" if stream.connection.state is Shake.OPEN else "closing"
+        if connection.their_state is h11.IDLE:
+            return "head" if connection.trailing_data[0] else "idle"
+        return "body" if connection.their_state is h11.SEND_BODY else "answer"
+
+    async def _too_slow(self) -> None:
+        if self.phase in ("head", "body") and self.protocol.connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            await self.send(plain_answer(b"408 Request Timeout", "the request came too slowly"))
+
+    async def _linger(self) -> None:
+        """Close, but read on a little: bytes that nobody read make the system reset the connection, and a reset may
+        overtake the answer."""
+        left = LINGER_BYTES
+        with trio.move_on_after(self.config.limits.linger):
+            try:
+                await self.stream.send_eof()
+                while left > 0 and (data := await self.stream.receive_some(MAX_RECV)):
+                    left -= len(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+                return
+
+    async def _turn_away(self) -> None:
+        if self.config.refusing >= REFUSING:
+            return
+        self.config.refusing += 1
+        try:
+            with trio.move_on_after(self.config.limits.linger):
+                text = f"too many connections at once (the limit is {self.config.most})"
+                await self.stream.send_all(plain_answer(b"503 Service Unavailable", text, b"Retry-After: 1\r\n"))
+                await self._linger()
+        finally:
+            self.config.refusing -= 1
+
+    def leave(self) -> None:
+        """Make room: this connection counts no more, and ends when nothing of it is under way."""
+        self.config.connections.discard(self)
+        self.config.idle.pop(self, None)
+        if self.phase in ("new", "idle"):
+            self.closing = True
+            self.turn.cancel()
+
+    def stop(self) -> None:
+        if self.sending is not None:
+            self.sending.deadline = min(self.sending.deadline, self.config.stop_at)
+        if self.phase in ("new", "idle"):
+            self.leave()
+
+
+def plain_answer(status: bytes, text: str, headers: bytes = b"") -> bytes:
+    """A whole HTTP answer in JSON, after which the connection closes."""
+    body = error_body(text)
+    return b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n%s\r\n%s" % (
+        status,
+        len(body),
+        headers,
+        body,
+    )
+
+
+def flat(error: BaseException) -> list[BaseException]:
+    """The errors within an error, if it is a group of them."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for one in error.exceptions for leaf in flat(one)]
+    return [error]

@@ -1,0 +1,1 @@
+"""Tests of the drivers: one conformance suite for all of them, and what only one engine has."""

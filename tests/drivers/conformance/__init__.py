@@ -1,0 +1,23 @@
+"""The conformance suite: what `kala/drivers/contract.py` says, as functions that take a database, one file a topic.
+
+Every function whose name begins with `check_` is a check: it is given an empty database, and raises when a driver
+breaks the contract. `tests/drivers/conftest.py` names the engines; `test_conformance.py` runs every check on each,
+and `test_suite.py` proves that the checks catch drivers that are broken on purpose.
+"""
+
+from collections.abc import Callable
+from types import ModuleType
+
+from . import changes, commits, history, opening, pruning, races, repetition, values
+from .database import Database
+
+Check = Callable[[Database], None]
+
+
+def checks_of(topic: ModuleType) -> list[Check]:
+    """A topic's checks, in the order in which they stand in its file."""
+    return [value for name, value in vars(topic).items() if name.startswith("check_")]
+
+
+TOPICS = (opening, commits, repetition, races, values, history, pruning, changes)
+CHECKS = [check for topic in TOPICS for check in checks_of(topic)]

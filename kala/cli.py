@@ -145,9 +145,9 @@ async def _ran(command: str) -> "tuple[Attempt, bytes]":
     from kala import words
     from kala.clock import Clock
     from kala.command import run_command, substitute
-    from kala.config import without_secrets
 
-    environment = without_secrets(os.environ)
+    # As the daemon's runs have it: our variables hold its settings, its password among them.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KALA_")}
     argv = await words.expand(words.parse(command), environment, partial(substitute, environment=environment))
     return await run_command(argv, number=1, environment=environment, clock=Clock(), output_limit=RUN_OUTPUT)
 
@@ -202,8 +202,9 @@ def _served(settings: "Settings") -> int:
             return profile.runcall(daemon.run, settings)
         finally:
             profile.dump_stats(settings.profile_file)
-    except SettingsError:
-        raise
+    except SettingsError as error:  # such as a port in use
+        log.error(str(error))
+        return USAGE
     except StoreRefused as error:
         log.error(str(error))
         return REFUSED

@@ -170,16 +170,6 @@ def refuse_what_is_not_here(settings: Settings, given: Mapping[str, Given]) -> N
         )
 
 
-def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a job may see: those that set a secret are left out, in every spelling."""
-    secret = {squashed(one.name) for one in BY_NAME.values() if one.secret}
-    return {
-        key: value
-        for key, value in environ.items()
-        if not (key.startswith(PREFIX) and squashed(key.removeprefix(PREFIX)) in secret)
-    }
-
-
 def remarks(settings: Settings, given: Mapping[str, Given]) -> list[Note]:
     """What someone who comes from the original should read in the log."""
     found: list[Note] = []

@@ -11,7 +11,7 @@ from functools import lru_cache
 import msgspec
 from msgspec import Struct
 
-from kala.clock import SECOND, Moment, to_datetime
+from kala.clock import DAY, SECOND, Moment, to_datetime
 from kala.errors import Invalid, KalaError
 from kala.job import Record, Remote, Run, unpacked
 from kala.states import NOT_RUN, State
@@ -23,7 +23,7 @@ NANOSECONDS = 1_000  # in a microsecond
 _encoder = msgspec.json.Encoder()
 
 
-class Row(Struct):
+class Row(Struct, gc=False):
     """One ended run, as the original's `JobStat`."""
 
     job_id: str
@@ -33,7 +33,7 @@ class Row(Struct):
     execution_duration: int  # nanoseconds
 
 
-class Metadata(Struct):
+class Metadata(Struct, gc=False):
     """A job's counters."""
 
     success_count: int
@@ -106,9 +106,14 @@ def encode(value: object) -> bytes:
     return _encoder.encode(value)
 
 
-@lru_cache(maxsize=16_384)
-def _to_the_second(second: int) -> str:
-    return to_datetime(second * SECOND).isoformat()[:19]
+_MINUTES = [f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(24 * 60)]
+_TWO_DIGITS = [f"{number:02d}" for number in range(60)]
+_THREE_DIGITS = [f"{number:03d}" for number in range(1_000)]
+
+
+@lru_cache(maxsize=4_096)
+def _date(day: int) -> str:
+    return to_datetime(day * DAY).isoformat()[:10]
 
 
 def rfc3339(moment: Moment | None) -> str:
@@ -116,10 +121,11 @@ def rfc3339(moment: Moment | None) -> str:
     if moment is None:
         return ZERO_TIME
     second, micro = divmod(moment, SECOND)
+    day, second = divmod(second, 86_400)
+    whole = f"{_date(day)}{_MINUTES[second // 60]}{_TWO_DIGITS[second % 60]}"
     if not micro:
-        return f"{_to_the_second(second)}Z"
-    fraction = f"{micro:06d}".rstrip("0")
-    return f"{_to_the_second(second)}.{fraction}Z"
+        return whole + "Z"
+    return f"{whole}.{_THREE_DIGITS[micro // 1_000]}{_THREE_DIGITS[micro % 1_000]}".rstrip("0") + "Z"
 
 
 def rows_of_results(record: Record) -> list[Row] | None:
@@ -185,7 +191,7 @@ def job_object(record: Record, children: Sequence[str] | None, rows: list[Row] |
             number_of_finished_runs=record.finished,
         ),
         type=job.type,
-        remote_properties=remote_object(job.remote),
+        remote_properties=remote_object(job.remote, record.finished > 0),
         stats=rows,
         is_done=record.is_done,
         shell=job.shell,
@@ -203,17 +209,22 @@ def job_object(record: Record, children: Sequence[str] | None, rows: list[Row] |
 _NO_REMOTE = RemoteProperties()
 
 
-def remote_object(remote: Remote | None) -> RemoteProperties:
-    """The call with all its members, in their order."""
+def remote_object(remote: Remote | None, has_run: bool = False) -> RemoteProperties:
+    """The call with all its members, in their order. As in the original, the first run fills in what was not given."""
     if remote is None:
         return _NO_REMOTE
+    headers, codes = remote.headers, remote.expected_response_codes
+    if has_run:
+        codes = codes or [200]
+        if not any(name.lower() == "content-type" for name in headers or ()):
+            headers = {**(headers or {}), "Content-Type": ["application/json"]}
     return RemoteProperties(
         url=remote.url,
         method=remote.method,
         body=remote.body,
-        headers=remote.headers,
+        headers=headers,
         timeout=remote.timeout,
-        expected_response_codes=remote.expected_response_codes,
+        expected_response_codes=codes,
     )
 
 

@@ -15,8 +15,8 @@ from kala.job import Remote
 
 Faults = dict[str, str]
 Check = Callable[[object, str, Faults], object]
-"""Takes a value and its path; gives what it stands for, None when that is nothing. Names its faults; of a list or object
-that holds some, what is sound is given, so that the other rules can be looked at."""
+"""Takes a value and its path; gives what it stands for, None when that is nothing. Names its faults; of a list or an
+object that holds some, what is sound is given, so that the other rules can be looked at."""
 
 _decoder = msgspec.json.Decoder()
 
@@ -153,7 +153,7 @@ REMOTE_MEMBERS: dict[str, Check] = {
     "method": text(32),
     "body": text(524_288),  # characters: half of the largest body that a request may have
     "headers": headers,
-    "timeout": whole(0, 31_536_000),  # seconds: a year
+    "timeout": whole(0, 86_400),  # seconds: a day
     "expected_response_codes": list_of(whole(100, 599), 500),
 }
 REMOTE_NAMES = {name.casefold(): name for name in REMOTE_MEMBERS}

@@ -141,4 +141,7 @@ def merged(old: Mapping[str, object] | None, patch: Mapping[str, object]) -> dic
 def definition(job: Job, disabled: bool) -> dict[str, Any]:
     """What a client would send to make this job."""
     members = {name: getattr(job, RENAMED.get(name, name)) for name in MEMBERS if name != "disabled"}
-    return members | {"remote_properties": msgspec.to_builtins(remote_object(job.remote)), "disabled": disabled}
+    return members | {
+        "remote_properties": msgspec.to_builtins(remote_object(job.remote, has_run=False)),
+        "disabled": disabled,
+    }

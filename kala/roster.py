@@ -33,7 +33,7 @@ class Roster:
         self._children: dict[str, dict[str, Moment]] = {}
         self._failure_users: dict[str, int] = {}
         self._disabled = self._errors = self._successes = 0
-        self._last_attempted: Moment | None = None
+        self._attempted = Agenda()  # the last attempted run of every job, negated: the latest comes first
 
     def get(self, job_id: str) -> Record | None:
         """A record, deleted or not."""
@@ -63,6 +63,8 @@ class Roster:
             self._enter(record)
         self._coming.put(record.id, due(record))
         self._dormant.put(record.id, record.cursor if record.disabled else None)
+        attempted = record.last_attempted if record.deleted is None else None
+        self._attempted.put(record.id, None if attempted is None else -attempted)
 
     def drop(self, job_id: str) -> None:
         """Forget a record altogether."""
@@ -71,6 +73,7 @@ class Roster:
         self.tombstones.pop(job_id, None)
         self._coming.put(job_id, None)
         self._dormant.put(job_id, None)
+        self._attempted.put(job_id, None)
 
     def _enter(self, record: Record) -> None:
         job = record.job
@@ -81,8 +84,6 @@ class Roster:
         self._disabled += record.disabled
         self._errors += record.errors
         self._successes += record.successes
-        if record.last_attempted is not None and record.last_attempted > (self._last_attempted or 0):
-            self._last_attempted = record.last_attempted
 
     def _leave(self, job_id: str) -> None:
         record = self.jobs.get(job_id)
@@ -100,7 +101,7 @@ class Roster:
 
     def totals(self) -> Totals:
         """In constant time, however many jobs there are."""
-        jobs = len(self.jobs)
+        jobs, attempted = len(self.jobs), self._attempted.head()
         return Totals(
             active=jobs - self._disabled,
             disabled=self._disabled,
@@ -108,5 +109,5 @@ class Roster:
             errors=self._errors,
             successes=self._successes,
             next_run_at=self._coming.head() or self._dormant.head(),
-            last_attempted=self._last_attempted,
+            last_attempted=None if attempted is None else -attempted,
         )

@@ -98,6 +98,28 @@ def test_a_remote_job_and_lists() -> None:
 
 
 @pytest.mark.parametrize(
+    ("remote", "headers", "codes"),
+    [
+        (Remote("u"), {"Content-Type": ["application/json"]}, [200]),
+        (Remote("u", headers={}, expected_response_codes=[]), {"Content-Type": ["application/json"]}, [200]),
+        (
+            Remote("u", headers={"content-type": ["a/b"]}, expected_response_codes=[201]),
+            {"content-type": ["a/b"]},
+            [201],
+        ),
+        (Remote("u", headers={"A": ["b"]}), {"A": ["b"], "Content-Type": ["application/json"]}, [200]),
+    ],
+)
+def test_the_first_run_fills_in_what_was_not_given(
+    remote: Remote, headers: dict[str, list[str]], codes: list[int]
+) -> None:
+    before = job_object(Record("A", Job(name="j", type=1, remote=remote), NOW), None, None).remote_properties
+    assert (before.headers, before.expected_response_codes) == (remote.headers, remote.expected_response_codes)
+    after = job_object(Record("A", Job(name="j", type=1, remote=remote), NOW, finished=1), None, None).remote_properties
+    assert (after.headers, after.expected_response_codes) == (headers, codes)
+
+
+@pytest.mark.parametrize(
     ("record", "expected"),
     [
         (Record("A", Job("j", schedule="s"), 0, cursor=5, last_due=4), 5),

@@ -33,6 +33,7 @@ from kala.drivers.sqlite_rows import (
     decoded,
     differing,
     in_statements,
+    is_dense,
     last_change,
     page,
     record_row,
@@ -46,7 +47,7 @@ KEPT_DELETIONS = 10_000
 """Deleted records that `changes` still tells of after `prune`. Above `max_batch`, which may share one number."""
 LOCK_WAIT = 5.0
 """Seconds that a call waits for its turn on a connection; with `BUSY` below the contract's `TIMEOUT`."""
-PRUNED_AT_ONCE = 5_000  # rows in one transaction: tens of milliseconds, for which commits wait
+PRUNED_AT_ONCE = 1_000  # rows in one transaction: some 50 ms, for which commits wait
 JOBS_AT_ONCE = 500  # whose history is looked through in one statement
 
 _log = logging.getLogger(__name__)
@@ -200,10 +201,8 @@ class SqliteDriver:
         return None if found is None else decoded(run_id, found[0])
 
     def runs(self, query: RunQuery) -> RunPage:
-        select, values = page(query)
-        if not select:
-            return RunPage([], None)
         with self._turn(self._reader) as connection:
+            select, values = page(query, dense=is_dense(connection, query))
             rows = connection.execute(select, values).fetchall()
         following = str(rows[query.limit - 1][0]) if len(rows) > query.limit else None
         runs = [decoded(run_id, text) for _, run_id, text in rows[: query.limit]]

@@ -12,13 +12,16 @@ from kala.drivers.contract import Element, RunQuery, Stored
 from kala.drivers.sqlite_file import code_of
 from kala.errors import Invalid, StoreCorrupt
 from kala.job import Run, decode_run, encode
-from kala.states import NOT_RUN
+from kala.states import NOT_RUN, State
 
 ROWS_AT_ONCE = 512
 """Rows in one statement, a power of two: at most 7 parameters each, and SQLite takes 32,766."""
 
 OUTPUTS_AT_ONCE = 64
 """Fewer, since a prepared statement keeps what was bound to it last."""
+
+DENSE = 20_000
+"""Rows: counting them in an index, or sorting them, takes a few milliseconds."""
 
 Row = tuple[object, ...]
 
@@ -133,42 +136,64 @@ def last_change(connection: sqlite3.Connection) -> int:
     return last
 
 
-def page(query: RunQuery) -> tuple[str, dict[str, object]]:
-    """The SELECT of `seq, id, run` for a page and one row more, and its parameters; "" when nothing can match.
+def is_dense(connection: sqlite3.Connection, query: RunQuery) -> bool:
+    """Whether a span of time over all jobs, up to now, has so many rows that a page is found soon from its end."""
+    if query.job_id is not None or query.since is None or query.until is not None:
+        return False
+    conditions, values = _conditions(query)
+    count: int = connection.execute(
+        "select count(*) from (select 1 from kala_history indexed by kala_history_scheduled"
+        f" where {' and '.join(conditions)} limit {DENSE})",
+        values,
+    ).fetchone()[0]
+    return count == DENSE
+
+
+def page(query: RunQuery, *, dense: bool = False) -> tuple[str, dict[str, object]]:
+    """The SELECT of `seq, id, run` for a page and one row more, and its parameters.
 
     It is a merge of arms, each of which one index gives in the order of the page: without sorting, a page of a job
-    costs the same among ten million rows. Only a span of time over all jobs is looked up first, and sorted.
+    costs the same among ten million rows. Only a span of time over all jobs is looked up first, and sorted, unless it
+    is `dense`.
     """
-    values: dict[str, object] = {"rows": query.limit + 1}
-    common: list[str] = []
-    if query.after is not None:
-        values["after"] = _position(query.after)
-        common.append("seq < :after")
-    for sign, name, bound in (">=", "since", query.since), ("<", "until", query.until):
-        if bound is not None:
-            values[name] = bound
-            common.append(f"scheduled_for {sign} :{name}")
-    states = sorted(query.states) if query.states is not None else []
-    values |= {f"state{number}": state.value for number, state in enumerate(states)}
-    of_states = f"state in ({', '.join(f':state{number}' for number in range(len(states)))})"
-    if query.states is not None and not states:
-        return "", {}
+    conditions, values = _conditions(query)
+    values["rows"] = query.limit + 1
+    arms = [""]
     if query.job_id is not None:
-        values["job"] = query.job_id
-        sides = {int(state not in NOT_RUN) for state in states} if states else {0, 1}
-        arms = [f"job_id = :job and ran = {side}" + (f" and {of_states}" if states else "") for side in sorted(sides)]
-    elif query.since is not None or query.until is not None:
-        conditions = " and ".join(common + ([of_states] if states else []))
+        states = State if query.states is None else query.states
+        arms = [f"job_id = :job and ran = {side}" for side in sorted({int(state not in NOT_RUN) for state in states})]
+    elif (query.since is not None or query.until is not None) and not dense:
         arms = [
             "seq in (select seq from kala_history indexed by kala_history_scheduled"
-            f" where {conditions} order by seq desc limit :rows)"
+            f" where {' and '.join(conditions)} order by seq desc limit :rows)"
         ]
-        common = []
-    else:
-        arms = [f"state = :state{number}" for number in range(len(states))] or ["true"]
-    tail = "".join(f" and {condition}" for condition in common)
-    selects = [f"select seq, id, run from kala_history where {arm}{tail}" for arm in arms]
+        conditions = []
+    elif query.states is not None and not dense:
+        arms = [f"state = :state{number}" for number in range(len(query.states))]
+    selects = [
+        f"select seq, id, run from kala_history where {' and '.join(filter(None, [arm, *conditions])) or 'true'}"
+        for arm in arms or ["false"]
+    ]
     return " union all ".join(selects) + " order by seq desc limit :rows", values
+
+
+def _conditions(query: RunQuery) -> tuple[list[str], dict[str, object]]:
+    """What holds for every row of the query, but for its job, and the parameters."""
+    conditions: list[str] = []
+    values: dict[str, object] = {}
+    for name, column, value in (
+        ("job", "", query.job_id),
+        ("after", "seq <", None if query.after is None else _position(query.after)),
+        ("since", "scheduled_for >=", query.since),
+        ("until", "scheduled_for <", query.until),
+    ):
+        if value is not None:
+            values[name] = value
+            conditions += [f"{column} :{name}"] if column else []
+    if query.states is not None:
+        values |= {f"state{number}": state.value for number, state in enumerate(sorted(query.states))}
+        conditions.append(f"state in ({', '.join(f':state{number}' for number in range(len(query.states)))})")
+    return conditions, values
 
 
 def _position(after: str) -> int:

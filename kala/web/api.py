@@ -166,7 +166,9 @@ class Api:
         ids, following = page_of(self.service.job_ids(), request.args.get("limit"), request.args.get("after"))
         headers = {"Cache-Control": "no-store", "Vary": "Accept-Encoding"}
         if request.method == "HEAD":
-            return Response(b"", 200, headers, content_type=JSON)
+            response = Response(b"", 200, headers, content_type=JSON)
+            del response.headers["Content-Length"]  # it is not known before the list is made
+            return response
         chunks = self._listed(ids, b"}}" if following is ... else b'},"next":%s}' % encode(following))
         if wants_gzip(request.headers.get("Accept-Encoding")):
             headers["Content-Encoding"] = "gzip"

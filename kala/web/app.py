@@ -119,6 +119,13 @@ class WebApp(QuartTrio):
         finally:
             self.importing = False
 
+    async def make_default_options_response(self, *context: Any) -> Response:
+        response: Response = await super().make_default_options_response(*context)
+        response.status_code = 204
+        del response.headers["Content-Type"]
+        del response.headers["Content-Length"]
+        return response
+
     async def _with_body(self, limit: int, scope: Any, receive: Any, send: Any) -> None:
         try:
             body = await body_of(scope, receive, limit)
@@ -148,7 +155,7 @@ def create_app(service: "Service", settings: Settings) -> WebApp:
 def may_last(scope: Any) -> bool:
     """A start, which answers when the run has ended, or a list, which is long: worth ending when nobody listens."""
     path: str = scope["path"]
-    return "/start/" in path or path.rstrip("/").endswith("/job")
+    return "/start/" in path or (scope["method"] == "GET" and path.rstrip("/").endswith("/job"))
 
 
 async def body_of(scope: Any, receive: Any, limit: int) -> bytes | None:

@@ -174,6 +174,8 @@ class Connection(TCPServer):
 
     async def send(self, data: bytes) -> None:
         """Send all of `data`, or end the connection. Shielded, since half a piece would garble what follows."""
+        if not data:
+            return  # h11 has nothing to say at the end of a message of known length
         async with self.send_lock:
             deadline = min(trio.current_time() + self.config.limits.send, self.config.stop_at)
             with trio.CancelScope(shield=True, deadline=deadline) as self.sending:
@@ -187,6 +189,15 @@ class Connection(TCPServer):
             self.stream.socket.close()
             self.turn.cancel()
             await self.protocol.handle(Closed())
+
+    def busy(self) -> None:
+        """A request is being answered: the peer may be silent."""
+        self.phase = "answer"
+        self.config.idle.pop(self, None)
+
+    def is_last(self) -> bool:
+        """No further request is taken on this connection."""
+        return self.config.stop_at != inf
 
     def _look(self) -> None:
         """See which phase the conversation is in, and until when the peer may be silent."""

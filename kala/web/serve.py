@@ -13,7 +13,8 @@ from quart_trio import QuartTrio
 
 from kala.errors import SettingsError
 from kala.settings import Settings
-from kala.web.guard import Connection, GuardConfig, Limits
+from kala.web.guard import GuardConfig, Limits
+from kala.web.shortway import ShortWay
 
 SILENCE = 30
 """Seconds: a peer that acknowledges nothing for so long is gone, as is an idle one that answers no probe."""
@@ -38,7 +39,7 @@ async def serve(
     sockets = await listen(settings)
     config = GuardConfig(limits or Limits(), Sockets([], sockets, []))
     # hypercorn has no setting for the class of its connections: this name is where its server looks it up
-    hypercorn_run.TCPServer = Connection  # type: ignore[attr-defined]
+    hypercorn_run.TCPServer = ShortWay  # type: ignore[attr-defined]
 
     async def stopped() -> None:
         await stop.wait()

@@ -34,7 +34,7 @@ def test_an_engine_is_found_by_its_name() -> None:
     assert driver_class("memory") is MemoryDriver
     assert driver_class("sqlite") is SqliteDriver
     assert all(driver_class(engine).name for engine in ENGINES)
-    with pytest.raises(SettingsError, match="'oracle'.*memory.*sqlite"):
+    with pytest.raises(SettingsError, match=r"'oracle'.*memory.*sqlite"):
         driver_class("oracle")
 
 

@@ -68,6 +68,14 @@ def check_nothing_is_omitted_under_four_writers(database: Database) -> None:
     token = reader.changes("").token
     view: dict[str, Stored] = {}
     writers, left = [database.connect() for _ in range(4)], threading.Semaphore(0)
+    looked = threading.Condition()
+    looks = 0
+
+    def wait_for_a_look() -> None:
+        """The one under way may have begun before what was written: the next one has not."""
+        with looked:
+            before = looks
+            assert looked.wait_for(lambda: looks >= before + 2, 60)
 
     def write(who: int, driver: Driver) -> None:
         try:
@@ -78,11 +86,13 @@ def check_nothing_is_omitted_under_four_writers(database: Database) -> None:
                 else:
                     expected = number - 9 if number >= 10 and number % 10 != 9 else 0
                     done(driver.commit([put(key, number + 1, b"%d" % number, expected=expected)]))
+                if number % 5 == 4:
+                    wait_for_a_look()
         finally:
             left.release()
 
     def follow() -> None:
-        nonlocal token
+        nonlocal token, looks
         ended = 0
         while True:
             ended += left.acquire(blocking=False)
@@ -95,6 +105,9 @@ def check_nothing_is_omitted_under_four_writers(database: Database) -> None:
             if told.token == token and ended == len(writers):
                 return
             token = told.token
+            with looked:
+                looks += 1
+                looked.notify_all()
 
     at_once(follow, *[lambda who=who: write(who, writers[who]) for who in range(4)])  # type: ignore[misc]
     assert view == {stored.key: stored for stored in reader.load("job")}

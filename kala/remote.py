@@ -1,0 +1,259 @@
+"""One HTTP call: a remote job's attempt. Knows nothing of jobs."""
+
+import base64
+import re
+import time
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+import httpcore2
+import httpx2
+import trio
+
+import kala
+from kala.clock import SECOND, Clock
+from kala.connections import Connections
+from kala.errors import shortened
+from kala.job import Attempt, Remote
+from kala.states import State
+from kala.stop import Stop
+
+TIMEOUT = 30  # seconds; this and the next four as in the original
+EXPECTED = (200,)
+METHOD = "GET"
+CONTENT_TYPE = "application/json"
+MAX_REDIRECTS = 10
+MAX_TIMEOUT = 86_400  # seconds
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+# What a connection sets itself; the original ignores these as well.
+OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "trailer"})
+# Not for another host: https://fetch.spec.whatwg.org/#http-redirect-fetch and Go's net/http.
+SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"cookie2", b"www-authenticate", b"proxy-authorization"})
+
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
+PASSWORD = re.compile(r"//[^/@]*@")
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, 5.5: none in a value, but for tabs
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Refused(Exception):
+    """A call that goes no further; its text is the attempt's error."""
+
+
+class Answer:
+    """What has come of an answer so far."""
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+        self.body = bytearray()
+        self.size = 0
+
+
+async def call(
+    remote: Remote,
+    *,
+    number: int,
+    clock: Clock,
+    connections: Connections,
+    headers: Mapping[str, str] | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - a rule for the call's outcome
+    output_limit: int = 65536,
+    stop: Stop | None = None,
+) -> tuple[Attempt, bytes]:
+    """Make a call, as attempt `number`. Returns the attempt and the first `output_limit` bytes of the answer's body,
+    which is read to its end. What goes wrong is in the attempt, never raised.
+
+    `headers` are added where `remote` has none of that name. `timeout` is in seconds, for the whole call, and goes
+    before the remote's own. A request of `stop` ends the call at once, as cancelled. Redirects are followed; GET
+    follows 301, 302 and 303.
+    """
+    started, reading = clock.now(), time.monotonic()
+    timeout = timeout or remote.timeout or TIMEOUT
+    expected = remote.expected_response_codes or EXPECTED
+    answer, state, error = Answer(), State.FAILED, ""
+    with trio.CancelScope() as scope:
+        if stop is not None:
+            stop.attach(scope.cancel)
+            if stop.requests:
+                scope.cancel()
+        scope.deadline = trio.current_time() + timeout
+        try:
+            await exchange(remote, headers or {}, connections, answer, output_limit)
+        except Refused as refusal:
+            error = str(refusal)
+        else:
+            if answer.status in expected:
+                state = State.SUCCEEDED
+            else:
+                error = f"answered {answer.status}, expected {' or '.join(map(str, expected))}"
+        finally:
+            if stop is not None:
+                stop.detach()
+    if scope.cancelled_caught:
+        if stop is not None and stop.requests:
+            state, error = State.CANCELLED, "cancelled"
+        else:
+            state, error = State.TIMED_OUT, f"timed out after {timeout:g} s"
+    output = bytes(answer.body) or error.encode(errors="replace")
+    return Attempt(
+        number,
+        started,
+        started + round((time.monotonic() - reading) * SECOND),
+        state,
+        status=answer.status,
+        output_size=answer.size or len(output),
+        error=error,
+    ), output
+
+
+async def exchange(
+    remote: Remote, more: Mapping[str, str], connections: Connections, answer: Answer, limit: int
+) -> None:
+    """The requests of one call, into `answer`. Raises Refused."""
+    try:
+        url, method, body = parsed(remote.url), (remote.method.upper() or METHOD).encode("ascii"), remote.body.encode()
+        headers = list(request_headers(remote, more))
+    except UnicodeEncodeError as error:
+        raise Refused(f"cannot be encoded: {shortened(error.object)!a}") from None
+    for _ in range(MAX_REDIRECTS + 1):
+        location = await send(method, url, headers, body, connections, answer, limit)
+        if location is None:
+            return
+        target = redirected(url, location)
+        if answer.status in {301, 302, 303} and method not in {b"GET", b"HEAD"}:
+            method, body = b"GET", b""
+            headers = [item for item in headers if not item[0].lower().startswith(b"content-")]
+        if (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port):
+            headers = [item for item in headers if item[0].lower() not in SECRET_HEADERS]
+        url = target
+    raise Refused(f"redirected more than {MAX_REDIRECTS} times")
+
+
+async def send(
+    method: bytes,
+    url: httpx2.URL,
+    headers: Headers,
+    body: bytes,
+    connections: Connections,
+    answer: Answer,
+    limit: int,
+) -> str | None:
+    """One request, into `answer`. Returns where it is redirected to, if it is. Raises Refused."""
+    port = url.port or (443 if url.scheme == "https" else 80)
+    where = f"{url.host}:{port}" if ":" not in url.host else f"[{url.host}]:{port}"
+    complete = [(b"Host", url.netloc), *headers]
+    if body or method in {b"POST", b"PUT", b"PATCH"}:
+        complete.append((b"Content-Length", b"%d" % len(body)))
+    if url.userinfo and all(name.lower() != b"authorization" for name, _ in headers):
+        credentials = f"{url.username}:{url.password}".encode()
+        complete.append((b"Authorization", b"Basic " + base64.b64encode(credentials)))
+    answer.status, answer.size = None, 0
+    answer.body.clear()
+    try:
+        async with connections.exchange(method, url, complete, body) as response:
+            answer.status = response.status
+            async for chunk in response.aiter_stream():
+                answer.size += len(chunk)
+                if len(answer.body) < limit:
+                    answer.body += chunk[: limit - len(answer.body)]
+            if response.status in REDIRECTS:
+                return next(
+                    (value.decode("latin-1") for name, value in response.headers if name.lower() == b"location"), None
+                )
+            return None
+    except httpcore2.ConnectError as error:
+        raise Refused(f"cannot connect to {where}: {error}") from error
+    except httpcore2.ProxyError as error:
+        raise Refused(f"the proxy refused to connect to {where}: {error}") from error
+    except httpcore2.RemoteProtocolError as error:
+        raise Refused(f"no proper answer from {where}: {error}") from error
+    except httpcore2.NetworkError as error:
+        raise Refused(f"connection to {where} lost: {error}") from error
+    except httpcore2.LocalProtocolError as error:
+        raise Refused(f"not a request that can be sent: {error}") from error
+
+
+def request_headers(remote: Remote, more: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
+    """Those that do not depend on the connection."""
+    given: set[str] = set()
+    for name, values in (remote.headers or {}).items():
+        if name.lower() not in OWN_HEADERS:
+            given.add(name.lower())
+            for value in values:
+                yield name.encode("ascii"), value.encode()
+    defaults = {
+        "Content-Type": CONTENT_TYPE,
+        "User-Agent": f"kala/{kala.__version__}",
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",  # what is kept is to be readable, and nothing is unpacked here
+    }
+    for name, value in {**defaults, **more}.items():
+        if name.lower() not in given:
+            yield name.encode("ascii"), value.encode()
+
+
+@lru_cache(maxsize=1024)
+def parsed(text: str) -> httpx2.URL:
+    """Raises Refused."""
+    fault = url_fault(text)
+    if fault:
+        raise Refused(f"{fault}: {shortened(PASSWORD.sub('//…@', text))}")
+    return httpx2.URL(text)
+
+
+def redirected(url: httpx2.URL, location: str) -> httpx2.URL:
+    """Raises Refused."""
+    try:
+        target = url.join(location)
+    except httpx2.InvalidURL:
+        raise Refused(f"redirected to what is not a URL: {shortened(location)}") from None
+    return parsed(str(target))
+
+
+def url_fault(text: str) -> str:
+    """What is wrong with a URL that is to be called; empty when nothing is."""
+    try:
+        url = httpx2.URL(text)
+        text.encode()
+    except (httpx2.InvalidURL, UnicodeEncodeError):
+        return "not a URL"
+    if url.scheme not in {"http", "https"}:
+        return "must be an http:// or https:// URL"
+    if not url.host:
+        return "has no host"
+    if b"%" in url.raw_host or (url.port is not None and not 0 < url.port < 65536):
+        return "not a URL"
+    return ""
+
+
+def check(remote: Remote) -> dict[str, str]:
+    """What is wrong with a call's definition: `remote_properties.<field>` to the fault. Templates are not looked into:
+    give what has none."""
+    faults = {}
+    if fault := url_fault(remote.url) if remote.url else "is needed":
+        faults["url"] = fault
+    if remote.method and (not TOKEN.fullmatch(remote.method) or remote.method.upper() == "CONNECT"):
+        faults["method"] = "not an HTTP method"
+    for name, values in (remote.headers or {}).items():
+        if not TOKEN.fullmatch(name):
+            faults["headers"] = f"not a header's name: {shortened(name)!a}"
+        elif any(CONTROL.search(value) or not is_text(value) for value in values):
+            faults["headers"] = f"the value of {name} holds characters that no header may have"
+    if not is_text(remote.body):
+        faults["body"] = "cannot be encoded in UTF-8"
+    if not 0 <= remote.timeout <= MAX_TIMEOUT:
+        faults["timeout"] = f"must be 0 to {MAX_TIMEOUT} seconds"
+    if wrong := [code for code in remote.expected_response_codes or () if not 100 <= code <= 599]:
+        faults["expected_response_codes"] = f"{wrong[0]} is not an HTTP status"
+    return {f"remote_properties.{field}": fault for field, fault in faults.items()}
+
+
+def is_text(value: str) -> bool:
+    """Whether it can be sent: JSON can name halves of characters."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -33,9 +33,11 @@ def flag_name(name: str) -> str:
     return name if len(name) == 1 else re.sub("[-_]", "", name).lower()
 
 
-class ServeCommand(click.Command):
-    """`kala serve`: flags from the table of settings, under its headings, and in the forms that the original's took:
-    `--no-persist=false` for a switch, `-p=8000` for a value."""
+class SettingsCommand(click.Command):
+    """Flags from the table of settings, under its headings, and in the forms that the original's took:
+    `--no-persist=false` for a switch, `-p=8000` for a value. `headings` are those that it has, None all of them."""
+
+    headings: tuple[str, ...] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -46,7 +48,12 @@ class ServeCommand(click.Command):
             self._made = True
             from kala.settings import TABLE
 
-            self.params += [_option(setting) for group in TABLE.values() for setting in group]
+            self.params += [
+                _option(setting)
+                for heading, group in TABLE.items()
+                for setting in group
+                if self.headings is None or heading in self.headings
+            ]
         return super().get_params(ctx)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -73,13 +80,21 @@ class ServeCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from kala.settings import TABLE
 
-        rows = {option.name: option.get_help_record(ctx) for option in self.get_params(ctx)}
+        options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        rows = {option.name: option.get_help_record(ctx) for option in options}
         headings = {heading: [setting.name for setting in group] for heading, group in TABLE.items()}
         named = {name for names in headings.values() for name in names}
         headings["Other"] = [name for name in rows if name is not None and name not in named]
         for heading, names in headings.items():
-            with formatter.section(heading):
-                formatter.write_dl([row for name in names if (row := rows[name]) is not None])
+            if found := [row for name in names if (row := rows.get(name)) is not None]:
+                with formatter.section(heading):
+                    formatter.write_dl(found)
+
+
+class ImportCommand(SettingsCommand):
+    """`kala import` has the flags of `kala serve` that say where the database is."""
+
+    headings = ("Database",)
 
 
 def _option(setting: "Setting") -> click.Option:
@@ -152,7 +167,53 @@ async def _ran(command: str) -> "tuple[Attempt, bytes]":
     return await run_command(argv, number=1, environment=environment, clock=Clock(), output_limit=RUN_OUTPUT)
 
 
-@main.command("serve", cls=ServeCommand)
+@main.command("import", cls=ImportCommand)
+@click.argument("source", metavar="URL|FILE")
+@click.option("--to", "target", metavar="URL", help="Import into the daemon that runs there, not into a database.")
+@click.option(
+    "--kala", "file", metavar="FILE", help="Settings file (TOML, JSON or YAML). [kala.toml in the home folder]"
+)
+@click.pass_context
+def import_(ctx: click.Context, /, source: str, target: str | None, file: str | None, **given: Any) -> None:
+    """Take over the jobs of another server, of the original or of this program.
+
+    URL|FILE is the server's address, or a file (- for standard input) that holds what GET /api/v1/job/ answered there.
+    Ids, counters, children and parents, and next runs are kept. Jobs go into the database, while no daemon works on
+    it, or, with --to, into a daemon that runs. Stop the other server first: both would run the jobs.
+
+    Exit code: 0 when all were taken; 1 when some were not, each of which is named with its fault.
+    """
+    from kala import config, importing
+    from kala.errors import SettingsError, StoreRefused, StoreUnavailable
+
+    flags, fault = _flags(ctx, given), ""
+    try:
+        if target is not None and flags:
+            raise SettingsError(f"--to imports into a daemon, which has its database: leave out {', '.join(flags)}")
+        settings = config.load(flags, file=file if file is not None else ctx.obj)
+        jobs = importing.read_source(source)
+        with importing.progress(jobs) as done:
+            if target is not None:
+                report = importing.into_daemon(target, jobs, done)
+            else:
+                report = importing.into_database(settings, jobs, done)
+    except SettingsError as error:
+        raise Refusal(str(error)) from None
+    except importing.ImportStopped as error:
+        report, fault = error.report, str(error)
+    except (StoreRefused, StoreUnavailable) as error:
+        click.echo(f"Error: {error}", err=True)
+        ctx.exit(REFUSED)
+    for line in importing.refusals(jobs, report):
+        click.echo(line, err=True)
+    where = target if target is not None else str(settings.database)
+    click.echo(f"{len(report.imported):,} of {jobs.count:,} jobs taken into {where}")
+    if fault:
+        click.echo(f"Error: the import stopped: {fault}", err=True)
+    ctx.exit(0 if len(report.imported) == jobs.count else FAILED)
+
+
+@main.command("serve", cls=SettingsCommand)
 @click.option(
     "--kala", "file", metavar="FILE", help="Settings file (TOML, JSON or YAML). [kala.toml in the home folder]"
 )
@@ -168,16 +229,20 @@ def serve(ctx: click.Context, /, file: str | None, **given: Any) -> None:
     from kala import config
     from kala.errors import SettingsError
 
-    flags = {
+    try:
+        ctx.exit(_served(config.load(_flags(ctx, given), file=file if file is not None else ctx.obj)))
+    except SettingsError as error:
+        raise Refusal(str(error)) from None
+
+
+def _flags(ctx: click.Context, given: dict[str, Any]) -> dict[str, object]:
+    """The flags that were given, among all that there are."""
+    switches: dict[str, object] = ctx.meta.get(SWITCHES, {})
+    return switches | {
         name: value
         for name, value in given.items()
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     }
-    try:
-        settings = config.load(flags | ctx.meta.get(SWITCHES, {}), file=file if file is not None else ctx.obj)
-        ctx.exit(_served(settings))
-    except SettingsError as error:
-        raise Refusal(str(error)) from None
 
 
 def _served(settings: "Settings") -> int:

@@ -8,26 +8,23 @@ how many are kept is.
 import os
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 
-import httpcore2
+import h11
 import httpx2
 import trio
 
+from kala.http1 import PORTS, Connection, Lost, connect, proxy_headers
 from kala.proxies import Proxies
-from kala.streams import Backend
 
 KEPT = 100  # idle connections for each origin
 IDLE = 30.0  # seconds before an idle connection is closed
 SWEEP = 10.0  # seconds between two looks for such
-CLOSE_WAIT = 1.0  # seconds that giving a connection back may take: it only closes a socket
 
 REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})  # RFC 9110, 9.2.2
-STALE = (httpcore2.ReadError, httpcore2.WriteError, httpcore2.RemoteProtocolError)
 
-Connection = httpcore2.AsyncConnectionInterface
-Key = tuple[httpx2.URL | None, bytes, bytes, int]
+Key = tuple[httpx2.URL | None, str, bytes, int]
+Headers = list[tuple[bytes, bytes]]
 
 
 class Connections:
@@ -41,91 +38,88 @@ class Connections:
         self._proxies = Proxies(environment)
         self._kept: dict[Key, deque[Connection]] = {}
         self._trust: ssl.SSLContext | None = None
-        self._backend = Backend()
         self._closed = False
 
-    @asynccontextmanager
-    async def exchange(
-        self, method: bytes, url: httpx2.URL, headers: list[tuple[bytes, bytes]], body: bytes
-    ) -> AsyncIterator[httpcore2.Response]:
-        """Send a request; the response's stream is read inside the context. Raises httpcore2's exceptions.
+    async def request(
+        self, method: bytes, url: httpx2.URL, headers: Headers, body: bytes
+    ) -> tuple[Connection, h11.Response]:
+        """Send a request and wait for its answer's beginning. Read its body by `chunk`, then `give_back` the
+        connection. Raises ConnectFailed, Lost and h11.LocalProtocolError.
 
         A server may close a kept connection just when it is used again, and then nobody knows whether it took the
         request. One that may be repeated is, once, on a fresh connection; others never travel on a used one.
         """
-        target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-        request = httpcore2.Request(method, target, headers=headers, content=body)
-        origin, proxy = target.origin, self._proxies.for_url(url)
-        key = proxy, origin.scheme, origin.host, origin.port
-        response = None
-        connection = await self._take(key) if method in REPEATABLE else None
-        if connection is not None:
+        proxy, target = self._proxies.for_url(url), url.raw_path
+        if proxy is not None and url.scheme == "http":
+            headers = [*headers, *proxy_headers(proxy)]
+            target = b"http://%b%b" % (url.netloc, target)
+        request = h11.Request(method=method, target=target, headers=headers)
+        kept = self._take(key_of(url, proxy)) if method in REPEATABLE else None
+        if kept is not None:
             try:
-                response = await connection.handle_async_request(request)
-            except STALE:
-                connection = None  # it has closed itself
-        if connection is None or response is None:
-            connection = self._new(proxy, origin)
-            response = await connection.handle_async_request(request)
-        try:
-            yield response
-        finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_WAIT):
-                await response.aclose()
-                await self._keep(key, connection)
+                return kept, await self._exchange(kept, request, body)
+            except Lost:
+                if kept.heard:
+                    raise
+        fresh = await connect(url, proxy, self._trust_for(url, proxy))
+        return fresh, await self._exchange(fresh, request, body)
 
-    async def _take(self, key: Key) -> Connection | None:
+    async def _exchange(self, connection: Connection, request: h11.Request, body: bytes) -> h11.Response:
+        try:
+            await connection.send(request, body)
+            return await connection.head()
+        except BaseException:
+            connection.close()
+            raise
+
+    def give_back(self, url: httpx2.URL, connection: Connection) -> None:
+        """Keep it, when its answer has been read and another request can follow, or else close it."""
+        kept = self._kept.setdefault(key_of(url, self._proxies.for_url(url)), deque())
+        if connection.reusable() and len(kept) < KEPT and not self._closed:
+            kept.append(connection)
+        else:
+            connection.close()
+
+    def _take(self, key: Key) -> Connection | None:
         kept = self._kept.get(key)
         while kept:
             connection = kept.pop()
-            if connection.is_available() and not connection.has_expired():
+            if connection.usable(IDLE):
                 return connection
-            await connection.aclose()
+            connection.close()
         return None
 
-    async def _keep(self, key: Key, connection: Connection) -> None:
-        kept = self._kept.setdefault(key, deque())
-        if connection.is_available() and len(kept) < KEPT and not self._closed:
-            kept.append(connection)
-        else:
-            await connection.aclose()
-
-    def _new(self, proxy: httpx2.URL | None, origin: httpcore2.Origin) -> Connection:
-        if self._trust is None and (origin.scheme == b"https" or (proxy is not None and proxy.scheme == "https")):
-            self._trust = httpcore2.default_ssl_context()  # takes some 10 ms, so only when it is needed
-        if proxy is None:
-            return httpcore2.AsyncHTTPConnection(
-                origin, ssl_context=self._trust, keepalive_expiry=IDLE, network_backend=self._backend
-            )
-        return httpcore2.AsyncHTTPProxy(
-            httpcore2.URL(scheme=proxy.raw_scheme, host=proxy.raw_host, port=proxy.port, target=b"/"),
-            proxy_auth=(proxy.username.encode(), proxy.password.encode()) if proxy.userinfo else None,
-            ssl_context=self._trust,
-            proxy_ssl_context=self._trust if proxy.scheme == "https" else None,
-            keepalive_expiry=IDLE,
-            network_backend=self._backend,
-        ).create_connection(origin)
+    def _trust_for(self, url: httpx2.URL, proxy: httpx2.URL | None) -> ssl.SSLContext | None:
+        if url.scheme == "http" and (proxy is None or proxy.scheme == "http"):
+            return None
+        if self._trust is None:
+            self._trust = httpx2.create_ssl_context()  # takes some 10 ms
+            self._trust.set_alpn_protocols(["http/1.1"])
+        return self._trust
 
     async def tend(self) -> None:
         """Close connections that have been idle for long, for ever."""
         while True:
             await trio.sleep(SWEEP)
-            expired = []
-            for key, kept in list(self._kept.items()):
-                # In place, and without a pause: others are using the same queue.
-                for connection in list(kept):
-                    if not connection.is_available() or connection.has_expired():
-                        kept.remove(connection)
-                        expired.append(connection)
-                if not kept:
-                    del self._kept[key]
-            for connection in expired:
-                await connection.aclose()
+            self._sweep()
+
+    def _sweep(self) -> None:
+        for key, kept in list(self._kept.items()):
+            for connection in list(kept):
+                if not connection.usable(IDLE):
+                    kept.remove(connection)
+                    connection.close()
+            if not kept:
+                del self._kept[key]
 
     async def aclose(self) -> None:
         """Close what is kept; calls that are on close theirs when they end."""
         self._closed = True
-        while self._kept:
-            _, kept = self._kept.popitem()
-            while kept:
-                await kept.pop().aclose()
+        for kept in self._kept.values():
+            for connection in kept:
+                connection.close()
+        self._kept.clear()
+
+
+def key_of(url: httpx2.URL, proxy: httpx2.URL | None) -> Key:
+    return proxy, url.scheme, url.raw_host, url.port or PORTS[url.scheme]

@@ -10,7 +10,8 @@ from kala.draft import Draft
 from kala.errors import Invalid, KalaError
 from kala.job import Record
 from kala.jobimport import Imported
-from kala.ledger import Change
+from kala.ledger import LATE, Change
+from kala.schedule import Schedule
 from kala.store import Store
 
 
@@ -94,6 +95,19 @@ def _in_order(jobs: Sequence[Imported]) -> Iterable[Imported]:
     return ordered.values()
 
 
+def _on_grid(plan: Schedule, moment: Moment) -> Moment | None:
+    """The occurrence that another server means by `moment`: the first from then on, or the one just before.
+
+    The original's next run is never on the grid: it is a little after it from the start, and drifts further with each
+    run. Up to `LATE`, and half the interval, it is the occurrence before that is still to come.
+    """
+    k = max(plan.index_at(moment), 0)
+    before, after = plan.occurrence(k), plan.occurrence(k + 1)
+    if before is None or after is None:
+        return before
+    return before if moment - before <= min(LATE, (after - before) // 2) else after
+
+
 def _record(one: Imported, created: Moment, now: Moment) -> Record:
     job, standing = one.job, one.standing
     if job is None:
@@ -101,8 +115,7 @@ def _record(one: Imported, created: Moment, now: Moment) -> Record:
     cursor, remaining = register.first_due(job, now)
     if job.schedule and not job.parent_jobs:
         plan = schedule.parse(job.schedule)
-        first = max(standing.next_run_at if standing.next_run_at is not None else now, plan.start)
-        cursor = plan.next_after(first - 1) if first > plan.start else plan.start
+        cursor = _on_grid(plan, standing.next_run_at if standing.next_run_at is not None else now)
         if remaining is not None:
             remaining = max(remaining - standing.metadata.number_of_finished_runs, 1)
     if standing.is_done:

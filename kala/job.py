@@ -88,7 +88,6 @@ class Run(Struct, frozen=True, omit_defaults=True):
     instance: str = ""  # that claimed it
     attempts: tuple[Attempt, ...] = ()
     not_before: Moment | None = None  # of a waiting run: the next attempt's time
-    epsilon_from: Moment | None = None  # retries are counted from here when it is not `scheduled_for`
     ended: Moment | None = None
     reason: str = ""
     parent_job: str = ""

@@ -16,14 +16,15 @@ from kala.clock import SECOND, Moment
 from kala.errors import JobDisabled, JobNotFound, Stale
 from kala.events import Event
 from kala.job import Attempt, Delivery, Job, Output, Record, Run, packed, replace
-from kala.states import State, Trigger
+from kala.states import COUNTED, State, Trigger
 
 LATE = 60 * SECOND
 """An unclaimed occurrence is late, and runs, until so much time has passed; then catch-up decides."""
 
-OVERLAP, DISABLED, DELETED, DOWN = "overlap", "disabled", "deleted", "down"
+OVERLAP, DISABLED, DELETED, EDITED, DOWN = "overlap", "disabled", "deleted", "edited", "down"
 LIMIT = "limit"  # of a waiting run: as many runs are on as may be
 SHUTDOWN = "shutdown"
+_RETRIED = frozenset({State.FAILED, State.TIMED_OUT})
 
 
 class Change(Struct, frozen=True):
@@ -57,7 +58,7 @@ def next_up(record: Record) -> Sequence[Run]:
         return ()
     if overlap_of(record) == "allow":
         return [run for run in record.open if run.state is State.WAITING]
-    if record.outbox or record.open[0].state is not State.WAITING:
+    if record.outbox or any(run.state is not State.WAITING for run in record.open):
         return ()
     return record.open[:1]
 
@@ -120,8 +121,12 @@ def _admitted(run: Run, instance: str, slot: bool) -> Run:
 def _replaced_by_latest(
     record: Record, now: Moment, run_id: str
 ) -> tuple[Record, tuple[Run, ...], tuple[Event, ...], int | None]:
-    """Under `queue` one occurrence waits, the latest: one that waits already is skipped, and gives back its count."""
-    waiting = [r for r in record.open if r.trigger is Trigger.SCHEDULE and r.state is State.WAITING and not r.attempts]
+    """Under `queue` one occurrence waits, the latest: one that waits already is skipped, and gives back its count.
+
+    Those that `catch_up: all` made good are wanted all.
+    """
+    alike = {Trigger.SCHEDULE} if record.job.catch_up == "all" else {Trigger.SCHEDULE, Trigger.CATCH_UP}
+    waiting = [run for run in record.open if run.trigger in alike and _has_not_begun(run)]
     remaining = record.remaining
     rows: tuple[Run, ...] = ()
     told: tuple[Event, ...] = ()
@@ -131,6 +136,10 @@ def _replaced_by_latest(
         record, rows, told = change.record, rows + change.rows, told + change.events
         remaining = None if remaining is None else remaining + 1
     return record, rows, told, remaining
+
+
+def _has_not_begun(run: Run) -> bool:
+    return run.state is State.WAITING and not run.attempts
 
 
 def _moved(record: Record, occurrence: Moment, remaining: int | None) -> Record:
@@ -225,12 +234,22 @@ def _enqueue(record: Record, run: Run, instance: str, slot: bool) -> Change:
     return Change(record, events=(_event(events.RUN_CLAIMED, run.created, run),), answer=run)
 
 
-def begin(record: Record, *, run_id: str, instance: str) -> Change:
-    """A waiting run's turn has come: claim it."""
+def begin(record: Record, *, run_id: str, instance: str, now: Moment) -> Change:
+    """A waiting run's turn has come: claim it. A retry that waited until epsilon had passed ends the run instead."""
     run = find(record, run_id)
     if run is None or all(run is not other for other in next_up(record)):
         raise Stale(f"run {run_id} does not wait any more")
+    if run.attempts and (last := run.attempts[-1].state) in _RETRIED and not retries(record, run, now):
+        return _finished(record, replace(run, reason=""), last, now, (), instance)
     return _with_run(record, replace(run, state=State.CLAIMED, instance=instance, not_before=None, reason=""))
+
+
+def put_back(record: Record, *, run_id: str, instance: str, reason: str) -> Change:
+    """A claimed run that was not started, and is not to be now, waits again."""
+    run = find(record, run_id)
+    if run is None or run.state is not State.CLAIMED or run.instance != instance:
+        raise Stale(f"run {run_id} is not ours any more")
+    return _with_run(record, replace(run, state=State.WAITING, instance="", reason=reason))
 
 
 def find(record: Record, run_id: str) -> Run | None:
@@ -255,7 +274,7 @@ def end_attempt(
         raise Stale(f"run {run_id} is not ours any more")
     run = replace(run, attempts=(*run.attempts, attempt))
     outputs = (Output(run_id, attempt.number, output, attempt.output_size),) if output else ()
-    if attempt.state in (State.FAILED, State.TIMED_OUT):
+    if attempt.state in _RETRIED:
         record = replace(record, errors=record.errors + 1, last_error=attempt.ended)
         if retries(record, run, now):
             change = _with_run(record, replace(run, state=State.WAITING, not_before=now, reason="retry"))
@@ -279,7 +298,8 @@ def retries(record: Record, run: Run, now: Moment) -> bool:
     it before retries only.
     """
     job = record.job
-    if len(run.attempts) > job.retries or record.disabled or record.deleted is not None:
+    failed = sum(attempt.state in _RETRIED for attempt in run.attempts)  # one that was cut off is no retry's cause
+    if failed > job.retries or record.disabled or record.deleted is not None:
         return False
     return not job.epsilon or now - run.scheduled_for <= schedule.duration(job.epsilon)
 
@@ -290,7 +310,7 @@ def _finished(record: Record, run: Run, state: State, now: Moment, children: Seq
     if record.deleted is None:
         if state is State.SUCCEEDED and children:
             outbox = (*outbox, Delivery(run.id, Trigger.PARENT, tuple(children), instance))
-        elif state in (State.FAILED, State.TIMED_OUT) and record.job.on_failure_job:
+        elif state in _RETRIED and record.job.on_failure_job:
             outbox = (*outbox, Delivery(run.id, Trigger.FAILURE, (record.job.on_failure_job,), instance))
     rows = (record.gap, run) if record.gap is not None else (run,)
     record = replace(
@@ -329,9 +349,10 @@ def take_over(record: Record, *, alive: frozenset[str], instance: str, now: Mome
     for run in left:
         dead = f"instance {run.instance} ended while it was on"
         if record.job.on_lost == "rerun" and record.deleted is None and not record.disabled:
-            change = merged(
-                change, _with_run(change.record, replace(run, state=State.WAITING, instance="", reason=dead))
-            )
+            since = run.attempts[-1].ended if run.attempts else run.created
+            cut_off = Attempt(len(run.attempts) + 1, since, now, State.LOST, error=dead)
+            again = replace(run, state=State.WAITING, instance="", reason=dead, attempts=(*run.attempts, cut_off))
+            change = merged(change, _with_run(change.record, again))
         else:
             counted = replace(change.record, errors=change.record.errors + 1, last_error=now)
             change = merged(change, _finished(counted, replace(run, reason=dead), State.LOST, now, (), instance))
@@ -348,10 +369,47 @@ def drop_waiting(record: Record, reason: str, now: Moment, instance: str) -> Cha
             ended = _finished(change.record, replace(run, reason=reason), run.attempts[-1].state, now, (), instance)
             change = merged(change, ended)
             continue
-        record = replace(change.record, open=tuple(r for r in change.record.open if r is not run))
-        row = replace(run, state=State.SKIPPED, reason=reason, ended=now)
-        told = (_event(events.OCCURRENCE_SKIPPED, now, row),)
-        change = merged(change, Change(record, (row,), events=told))
+        skipped = _skipped(change.record, run, reason, now)
+        if reason == DISABLED and run.trigger in COUNTED:
+            skipped = _given_back(skipped, run.scheduled_for)
+        change = merged(change, skipped)
+    return change
+
+
+def _skipped(record: Record, run: Run, reason: str, now: Moment) -> Change:
+    """A run that has not begun never will."""
+    row = replace(run, state=State.SKIPPED, reason=reason, ended=now)
+    record = replace(record, open=tuple(other for other in record.open if other is not run))
+    return Change(record, (row,), events=(_event(events.OCCURRENCE_SKIPPED, now, row),))
+
+
+def _given_back(skipped: Change, occurrence: Moment) -> Change:
+    """A claim that came to nothing uses up nothing: the schedule goes on. An occurrence without a successor is not
+    skipped, but still to come."""
+    record = skipped.record
+    remaining = None if record.remaining is None else record.remaining + 1
+    if record.cursor is not None:
+        return replace(skipped, record=replace(record, remaining=remaining))
+    moved = _moved(record, record.last_due if record.last_due is not None else occurrence, remaining)
+    if moved.cursor is not None or occurrence != record.last_due:
+        return replace(skipped, record=moved)
+    return Change(replace(record, cursor=occurrence, last_due=None, remaining=remaining))
+
+
+def leave_schedule(record: Record, *, now: Moment, run_id: str) -> Change:
+    """Another schedule takes the place of the record's: of the old one nothing more starts.
+
+    What waits of it is skipped, and so is what has passed and was not claimed.
+    """
+    change = Change(record)
+    for run in record.open:
+        if run.trigger in COUNTED and _has_not_begun(run):
+            change = merged(change, _skipped(change.record, run, EDITED, now))
+    if (first := record.cursor) is not None and first <= now:
+        _, count, last = _passed(record.job, record.remaining, first, now)
+        reason = DISABLED if record.disabled else EDITED
+        gap_id = str(uuid5(_namespace(run_id), "edited"))
+        change = merged(change, _with_gap(change.record, State.SKIPPED, reason, first, last, count, now, gap_id))
     return change
 
 
@@ -364,7 +422,7 @@ def _with_gap(
     """Note occurrences that did not run: they join the range that grows, or begin one and close the one before."""
     gap = record.gap
     rows: tuple[Run, ...] = ()
-    if gap is not None and gap.state is state and gap.reason == reason:
+    if gap is not None and gap.state is state and gap.reason == reason and _is_next(record.job, gap.until, first):
         gap = replace(gap, until=last, count=gap.count + count, ended=now)
     else:
         rows = (gap,) if gap is not None else ()
@@ -373,6 +431,10 @@ def _with_gap(
         )
     kind = events.OCCURRENCE_SKIPPED if state is State.SKIPPED else events.OCCURRENCE_MISSED
     return Change(replace(record, gap=gap), rows, events=(_event(kind, now, gap),))
+
+
+def _is_next(job: Job, before: Moment | None, occurrence: Moment) -> bool:
+    return before is not None and bool(job.schedule) and schedule.parse(job.schedule).next_after(before) == occurrence
 
 
 def close_gap(record: Record) -> Change:

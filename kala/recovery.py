@@ -23,16 +23,20 @@ async def take_over(store: Store, lease: Lease, clock: Clock) -> int:
 
     Raises `StoreUnavailable`, `StoreRefused`.
     """
+    # Before the leases are looked at: what an instance that starts meanwhile claims is not for us to decide.
+    named = {run.instance for record in store.roster for run in record.open if run.state is not State.WAITING}
+    named |= {entry.instance for record in store.roster for entry in record.outbox}
     alive, dead = await trio.to_thread.run_sync(lease.bury)
+    gone = named - alive
     for instance in dead:
         log.warning("an instance has died", extra=fields(instance=instance.id, node=instance.node, pid=instance.pid))
     left = {
         run.id: (record.id, run)
         for record in store.roster
         for run in record.open
-        if run.state is not State.WAITING and run.instance not in alive
+        if run.state is not State.WAITING and run.instance in gone
     }
-    owing = [record.id for record in store.roster if any(entry.instance not in alive for entry in record.outbox)]
+    owing = [record.id for record in store.roster if any(entry.instance in gone for entry in record.outbox)]
     if not left and not owing:
         return 0
     if ended := await end_leftovers(left):
@@ -46,7 +50,9 @@ async def take_over(store: Store, lease: Lease, clock: Clock) -> int:
             record = draft.any(job_id)
             try:
                 if record is not None:
-                    changes.append(ledger.take_over(record, alive=alive, instance=lease.id, now=now))
+                    going_on = {run.instance for run in record.open} | {entry.instance for entry in record.outbox}
+                    still = frozenset(going_on - gone)
+                    changes.append(ledger.take_over(record, alive=still, instance=lease.id, now=now))
             except Stale:
                 continue  # another daemon was first
         return changes

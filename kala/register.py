@@ -64,11 +64,13 @@ def edit(
         raise VersionChanged(record.id, expected, record.version)
     before = record.job
     check_links(record.id, job, others, known_failure_job=before.on_failure_job)
-    record = replace(record, job=job, version=record.version + 1)
+    change = Change(record)
     if (job.schedule, job.parent_jobs) != (before.schedule, before.parent_jobs):
+        change = ledger.leave_schedule(record, now=now, run_id=run_id)
         cursor, remaining = first_due(job, now) if job.schedule or job.parent_jobs else (None, 0)
-        record = replace(record, cursor=cursor, remaining=remaining, last_due=None)
-    change = _saved(record, now)
+        record = replace(change.record, cursor=cursor, remaining=remaining, last_due=None)
+    record = replace(record, job=job, version=record.version + 1)
+    change = ledger.merged(change, _saved(record, now))
     if disabled == record.disabled:
         return change
     return ledger.merged(change, set_disabled(record, disabled, now=now, instance=instance, run_id=run_id))
@@ -97,7 +99,7 @@ def delete(job_id: str, others: Others, now: Moment) -> Iterator[Change]:
 
     A child that has other parents keeps those. Yields a change for each job touched, each once.
     """
-    if others.get(job_id) is None:
+    if others.get(job_id) is None and not others.children(job_id):  # decided again, what is left are the children
         raise JobNotFound(job_id)
     doomed = {job_id: None}
     orphaned: dict[str, Record] = {}

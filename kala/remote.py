@@ -1,19 +1,19 @@
 """One HTTP call: a remote job's attempt. Knows nothing of jobs."""
 
-import base64
 import re
 import time
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
-import httpcore2
+import h11
 import httpx2
 import trio
 
 import kala
 from kala.clock import SECOND, Clock
-from kala.connections import Connections
+from kala.connections import Connections, Headers
 from kala.errors import shortened
+from kala.http1 import ConnectFailed, Lost, basic, place
 from kala.job import Attempt, Remote
 from kala.states import State
 from kala.stop import Stop
@@ -34,8 +34,6 @@ SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"cookie2", b"www-authe
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 PASSWORD = re.compile(r"//[^/@]*@")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, 5.5: none in a value, but for tabs
-
-Headers = list[tuple[bytes, bytes]]
 
 
 class Refused(Exception):
@@ -141,38 +139,33 @@ async def send(
     limit: int,
 ) -> str | None:
     """One request, into `answer`. Returns where it is redirected to, if it is. Raises Refused."""
-    port = url.port or (443 if url.scheme == "https" else 80)
-    where = f"{url.host}:{port}" if ":" not in url.host else f"[{url.host}]:{port}"
     complete = [(b"Host", url.netloc), *headers]
     if body or method in {b"POST", b"PUT", b"PATCH"}:
         complete.append((b"Content-Length", b"%d" % len(body)))
-    if url.userinfo and all(name.lower() != b"authorization" for name, _ in headers):
-        credentials = f"{url.username}:{url.password}".encode()
-        complete.append((b"Authorization", b"Basic " + base64.b64encode(credentials)))
+    credentials = basic(url)
+    if credentials is not None and all(name.lower() != b"authorization" for name, _ in headers):
+        complete.append((b"Authorization", credentials))
     answer.status, answer.size = None, 0
     answer.body.clear()
     try:
-        async with connections.exchange(method, url, complete, body) as response:
-            answer.status = response.status
-            async for chunk in response.aiter_stream():
+        connection, head = await connections.request(method, url, complete, body)
+        answer.status = head.status_code
+        try:
+            while chunk := await connection.chunk():
                 answer.size += len(chunk)
                 if len(answer.body) < limit:
                     answer.body += chunk[: limit - len(answer.body)]
-            if response.status in REDIRECTS:
-                return next(
-                    (value.decode("latin-1") for name, value in response.headers if name.lower() == b"location"), None
-                )
-            return None
-    except httpcore2.ConnectError as error:
-        raise Refused(f"cannot connect to {where}: {error}") from error
-    except httpcore2.ProxyError as error:
-        raise Refused(f"the proxy refused to connect to {where}: {error}") from error
-    except httpcore2.RemoteProtocolError as error:
-        raise Refused(f"no proper answer from {where}: {error}") from error
-    except httpcore2.NetworkError as error:
-        raise Refused(f"connection to {where} lost: {error}") from error
-    except httpcore2.LocalProtocolError as error:
+        finally:
+            connections.give_back(url, connection)
+    except ConnectFailed as error:
+        raise Refused(str(error)) from error
+    except Lost as error:
+        raise Refused(f"no proper answer from {place(url)}: {shortened(str(error), 200)}") from error
+    except h11.LocalProtocolError as error:
         raise Refused(f"not a request that can be sent: {error}") from error
+    if head.status_code not in REDIRECTS:
+        return None
+    return next((value.decode("latin-1") for name, value in head.headers if name == b"location"), None)
 
 
 def request_headers(remote: Remote, more: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:

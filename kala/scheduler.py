@@ -19,7 +19,7 @@ from kala import events, ledger
 from kala.agenda import Agenda
 from kala.clock import SECOND, Clock, Moment
 from kala.draft import Draft
-from kala.errors import JobNotFound, KalaError, Stale, StoreUnavailable
+from kala.errors import JobNotFound, KalaError, Stale, StoreRefused, StoreUnavailable
 from kala.events import Event
 from kala.hub import Hub
 from kala.job import Attempt, Record, Run
@@ -27,11 +27,13 @@ from kala.lease import Lease
 from kala.ledger import Change
 from kala.states import State
 from kala.stop import Stop
-from kala.store import Store
+from kala.store import RETRY_FIRST, Store
 
 log = logging.getLogger(__name__)
 LEAD = SECOND
 """How long before its moment an occurrence gets its task: a thousand due at once then cost nothing at that moment."""
+AGAIN = 60.0
+"""Seconds until an occurrence whose claim the database does not take (too large) is tried again."""
 
 RunAttempt = Callable[[Record, Run, Stop], Awaitable[tuple[Attempt, bytes]]]
 
@@ -94,12 +96,16 @@ class Scheduler:
 
         Raises `JobNotFound`, `JobDisabled`, `StoreUnavailable`.
         """
-        run = await self._claimed(job_id, ledger.start)
-        if run is None:
-            raise StoreUnavailable("the run was not taken")
-        if run.state is State.CLAIMED:
-            self._tasks.start_soon(self._attempts, job_id, run)
-        return run.id
+        run_id = str(uuid4())
+
+        def decision(record: Record) -> Change:
+            if self.stopping:
+                raise Stale("nothing is started any more")
+            # It waits, be it for a moment: so it is begun whatever becomes of the caller.
+            return ledger.start(record, now=self._clock.now(), run_id=run_id, instance="", slot=False)
+
+        await self._store.change(job_id, decision)
+        return run_id
 
     async def wait_settled(self, job_id: str, run_id: str) -> None:
         """Return when a run has ended, and all that it set off."""
@@ -135,8 +141,13 @@ class Scheduler:
             record = self._store.job(job_id)
             claim = partial(ledger.claim, version=record.version, cursor=timer.cursor)
             run = await self._claimed(job_id, claim)
-        except (Stale, JobNotFound, StoreUnavailable):
+        except (Stale, JobNotFound, StoreUnavailable, StoreRefused):
             run = None  # the agenda has it again, if it is still to come
+        except KalaError as fault:
+            log.error("an occurrence cannot be claimed: %s", fault, extra={"fields": {"job": job_id}})
+            run = None
+            with self._until_stopping():
+                await trio.sleep(AGAIN)
         if self._timers.get(job_id) is timer:
             del self._timers[job_id]
             if (current := self._store.roster.get(job_id)) is not None:
@@ -146,6 +157,8 @@ class Scheduler:
 
     async def _claimed(self, job_id: str, decide: Callable[..., Change]) -> Run | None:
         """The run that a decision made, with a place under the limit when it is claimed at once."""
+        if self._store.fault is not None:
+            raise self._store.fault
         slot = self._free > 0
         self._free -= slot
         run_id = str(uuid4())
@@ -160,6 +173,9 @@ class Scheduler:
         try:
             run = (await self._store.change(job_id, decision)).answer
             return run
+        except (StoreUnavailable, StoreRefused):
+            self._tasks.start_soon(self._look_when_up, job_id, run_id)
+            raise
         finally:
             if slot and (run is None or run.state is not State.CLAIMED):
                 self._release()
@@ -194,54 +210,78 @@ class Scheduler:
         for run in ledger.next_up(after):
             if run.id not in self._known:
                 self._known.add(run.id)
-                self._tasks.start_soon(self._waiting, after.id, run)
+                if run.not_before is not None and run.not_before > self._clock.now():
+                    self._tasks.start_soon(self._waiting, after.id, run.id, run.not_before)
+                else:
+                    self._admit(after.id, run.id)
         for entry in after.outbox:
             owed = (after.id, entry.run)
             if entry.instance == self._lease.id and owed not in self._owed:
                 self._owed.add(owed)
                 self._tasks.start_soon(self._deliver, *owed)
 
-    async def _waiting(self, job_id: str, run: Run) -> None:
-        """A waiting run whose turn it is: its time, and its place under the limit."""
-        if run.not_before is not None:
-            with self._until_stopping() as scope:
-                await self._clock.sleep_until(run.not_before)
-            if scope.cancelled_caught:
-                return
-        if self._free <= 0:
-            self._queue.append((job_id, run.id))
+    async def _waiting(self, job_id: str, run_id: str, not_before: Moment) -> None:
+        """A waiting run whose turn it is, but not yet its time."""
+        with self._until_stopping():
+            await self._clock.sleep_until(not_before)
+        self._admit(job_id, run_id)
+
+    def _admit(self, job_id: str, run_id: str) -> None:
+        """A waiting run may begin: at once, or when a place under the limit is free, in order."""
+        if self.stopping:
             return
-        self._free -= 1
-        await self._begin(job_id, run.id)
+        if self._free > 0:
+            self._free -= 1
+            self._tasks.start_soon(self._begin, job_id, run_id)
+        else:
+            self._queue.append((job_id, run_id))
 
     async def _begin(self, job_id: str, run_id: str) -> None:
         def decision(record: Record) -> Change:
             if self.stopping:
                 raise Stale("nothing is started any more")
-            return ledger.begin(record, run_id=run_id, instance=self._lease.id)
+            return ledger.begin(record, run_id=run_id, instance=self._lease.id, now=self._clock.now())
 
         run: Run | None = None
         try:
             run = (await self._store.change(job_id, decision)).answer
+            if run is not None and run.state is not State.CLAIMED:
+                run = None  # epsilon had passed, and it ended as its last attempt left it
+                self._known.discard(run_id)
         except (Stale, JobNotFound):
             self._known.discard(run_id)
-        except StoreUnavailable:
-            self._tasks.start_soon(self._begin_when_up, job_id, run_id)
+        except (StoreUnavailable, StoreRefused):
+            self._tasks.start_soon(self._look_when_up, job_id, run_id)
+        except KalaError as fault:
+            log.error("a run cannot be started: %s", fault, extra={"fields": {"job": job_id, "run": run_id}})
         finally:
             if run is None:
                 self._release()
         if run is not None:
             await self._attempts(job_id, run)
 
-    async def _begin_when_up(self, job_id: str, run_id: str) -> None:
-        with self._until_stopping():
+    async def _look_when_up(self, job_id: str, run_id: str) -> None:
+        """The claim of a run had no answer: when the database is back, it is known whether it was written."""
+        with self._until_stopping() as scope:
             await self._store.wait_up()
-            self._known.discard(run_id)
-            if (record := self._store.roster.get(job_id)) is not None:
-                self._look(None, record)
+        if scope.cancelled_caught or (record := self._store.roster.get(job_id)) is None:
+            return
+        self._known.discard(run_id)
+        run = ledger.find(record, run_id)
+        if run is not None and run.state is State.CLAIMED and run.instance == self._lease.id:
+            self._free -= 1
+            await self._attempts(job_id, run)
+        else:
+            self._look(None, record)
 
     async def _attempts(self, job_id: str, run: Run) -> None:
         """The attempt of a claimed run that has a place under the limit, and its end."""
+        if not self._lease.valid():
+            with self._until_stopping():
+                await self._lease.wait_valid()
+        if self.stopping or run.instance != self._lease.id:
+            await self._put_back(job_id, run)
+            return
         stop = Stop()
         self._stops[run.id] = stop
         try:
@@ -255,7 +295,6 @@ class Scheduler:
             self._release()
 
     async def _attempted(self, job_id: str, run: Run, stop: Stop) -> tuple[Attempt, bytes]:
-        await self._lease.wait_valid()
         record = self._store.roster.get(job_id)
         started = self._clock.now()
         self._hub.publish_nowait([Event(events.RUN_STARTED, started, job_id, run.id, State.RUNNING.value)])
@@ -268,6 +307,19 @@ class Scheduler:
             number, error = len(run.attempts) + 1, f"internal error: {bug!r}"
             failed = Attempt(number, started, self._clock.now(), State.FAILED, error=error)
             return failed, b""
+
+    async def _put_back(self, job_id: str, run: Run) -> None:
+        """Nothing starts any more, or this was taken for dead meanwhile: what was claimed waits again."""
+        decide = partial(ledger.put_back, run_id=run.id, instance=run.instance, reason=ledger.SHUTDOWN)
+        self._known.discard(run.id)
+        try:
+            await self._store.change(job_id, decide, patient=True)
+        except (Stale, JobNotFound):
+            pass  # another daemon has decided about it
+        except KalaError as fault:
+            log.error("a run could not be put back: %s", fault, extra={"fields": {"job": job_id, "run": run.id}})
+        finally:
+            self._release()
 
     async def _end(self, job_id: str, run: Run, attempt: Attempt, output: bytes) -> None:
         def decision(draft: Draft) -> tuple[Change]:
@@ -308,22 +360,27 @@ class Scheduler:
 
     async def _deliver(self, job_id: str, run_id: str) -> None:
         """Set off what a finished run owes, one job after another, each when the one before has settled."""
+        unsure = False
         with self._until_stopping():
-            while (record := self._store.roster.get(job_id)) is not None:
-                entry = next((entry for entry in record.outbox if entry.run == run_id), None)
-                if entry is None:
+            while True:
+                await self._lease.wait_valid()
+                record = self._store.roster.get(job_id)
+                entry = next((entry for entry in record.outbox if entry.run == run_id), None) if record else None
+                if entry is None or entry.instance != self._lease.id:
                     break
                 target = entry.to[0]
                 caused = ledger.child_run_id(run_id, target)
                 try:
-                    if not (entry.recovered and await self._store.run(caused)):
+                    if not ((entry.recovered or unsure) and await self._is_delivered(target, caused)):
                         deliver = partial(ledger.deliver, delivery=entry, parent=job_id, now=self._clock.now())
                         await self._store.change(target, deliver)
                     await self.wait_settled(target, caused)
                 except JobNotFound:
                     pass  # it has been deleted since: nothing is owed to it
-                except StoreUnavailable:
+                except (StoreUnavailable, StoreRefused):
+                    unsure = True
                     await self._store.wait_up()
+                    await trio.sleep(RETRY_FIRST)  # it may be reading alone that fails
                     continue
                 try:
                     await self._store.change(
@@ -331,7 +388,15 @@ class Scheduler:
                     )
                 except (Stale, JobNotFound):
                     break
+                unsure = False
         self._owed.discard((job_id, run_id))
+
+    async def _is_delivered(self, job_id: str, run_id: str) -> bool:
+        """Whether a run that was to be caused is there: open, or ended (looked for then, as it may be ending now)."""
+        record = self._store.roster.get(job_id)
+        if record is not None and ledger.find(record, run_id) is not None:
+            return True
+        return await self._store.run(run_id) is not None
 
     @contextmanager
     def _until_stopping(self, scope: trio.CancelScope | None = None) -> Iterator[trio.CancelScope]:

@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import outcome
@@ -19,11 +19,11 @@ import trio
 from kala import events
 from kala.clock import Clock, Moment
 from kala.draft import JOB, Draft
-from kala.drivers.contract import Conflict, Driver, Element, RunQuery, Stored
+from kala.drivers.contract import Conflict, Driver, Element, RunQuery, Stored, is_done
 from kala.errors import JobNotFound, KalaError, StoreCorrupt, StoreRefused, StoreUnavailable, ValueTooLarge
 from kala.events import Event
 from kala.hub import Hub
-from kala.job import Output, Record, Run, decode_record, replace
+from kala.job import Output, Record, Run, decode_record, encode, replace
 from kala.ledger import Change
 from kala.roster import Roster
 from kala.states import ENDED
@@ -35,6 +35,8 @@ MOST = 1000
 """Decisions in one commit: enough to share an fsync, few enough that the first does not wait long for the last."""
 RETRY_FIRST, RETRY_LAST = 0.1, 5.0
 """Seconds until a database that is away is tried again: doubled each time, from the first to the last."""
+REVISION_ROOM = 32
+"""Bytes that the revision, given at the write, may add to a record."""
 
 
 class _Request:
@@ -55,6 +57,14 @@ class _Request:
             trio.lowlevel.reschedule(self.task, value)
 
 
+class _Doubt(NamedTuple):
+    """A batch whose commit had no answer: any part of it may have been written."""
+
+    draft: Draft
+    elements: list[Element]
+    patient: list[_Request]
+
+
 class Store:
     """All jobs in memory (`roster`), and their durability.
 
@@ -71,7 +81,7 @@ class Store:
         self.grown: set[str] = set()  # jobs whose history has grown since housekeeping last looked
         self._queue: deque[_Request] = deque()
         self._foreign: list[tuple[str, Stored | None]] = []  # written by others, to be adopted
-        self._doubtful: set[str] = set()  # jobs of a batch whose commit had no answer
+        self._doubt: _Doubt | None = None
         self._wake = trio.Event()
         self._closing = trio.Event()
         self._up = trio.Event()
@@ -177,12 +187,13 @@ class Store:
 
     async def sync(self) -> None:
         """Adopt what other daemons have written since the last time. Raises `StoreUnavailable`."""
+        known = [record.id for record in self.roster]  # before it is read: what is created meanwhile is not deleted
         changes = await self._read_in(self._driver.changes, self._token)
         stored, deleted = changes.stored, changes.deleted
         if changes.reset:
             stored = await self._read_in(lambda: list(self._driver.load(JOB)))
             there = {one.key for one in stored}
-            deleted = [(JOB, record.id) for record in self.roster if record.id not in there]
+            deleted = [(JOB, job_id) for job_id in known if job_id not in there]
         self._token = changes.token
         self._foreign += [(one.key, one) for one in stored if one.kind == JOB]
         self._foreign += [(key, None) for kind, key in deleted if kind == JOB]
@@ -202,13 +213,14 @@ class Store:
             try:
                 if self._fault is not None:
                     await self._recover()
-                delay = RETRY_FIRST
                 for key, stored in self._foreign:
                     self._adopt_readable(key, stored)
                 self._foreign.clear()
                 if self._queue:
                     await self._commit([self._queue.popleft() for _ in range(min(MOST, len(self._queue)))])
+                    delay = RETRY_FIRST
                 elif not self._closing.is_set():
+                    delay = RETRY_FIRST
                     self._wake = trio.Event()
                     await self._wake.wait()
             except (StoreUnavailable, StoreRefused) as fault:
@@ -221,44 +233,60 @@ class Store:
                 delay = min(delay * 2, RETRY_LAST)
 
     async def _commit(self, batch: list[_Request]) -> None:
-        draft = Draft(self.roster)
-        for request in batch:
-            self._decide(request, draft)
-        elements: list[Element] = []
-        refused: dict[str, KalaError] = {}
-        for element in draft.elements():
-            size = len(element.value or b"")
-            if size > self._driver.max_value:
-                refused[element.key] = ValueTooLarge(f"job {element.key}", size, self._driver.max_value)
-            else:
-                elements.append(element)
+        draft, elements = self._drafted(batch)
         try:
             answers = await self._write_in(self._commit_parts, elements) if elements else []
         except (StoreUnavailable, StoreRefused) as fault:
-            self._doubtful.update(element.key for element in elements)
+            self._doubt = _Doubt(draft, elements, [request for request in batch if request.patient])
             self._put_back(batch, fault)
             raise
-        lost = self._apply(draft, elements, answers, refused)
-        again = []
-        for request in batch:
-            touched = [change.record.id for change in request.changes]
-            if any(job_id in lost for job_id in touched):
-                again.append(request)
-                continue
-            request.fault = next((refused[one] for one in touched if one in refused), request.fault)
-            request.answer()
-        self._queue.extendleft(reversed(again))
+        self._queue.extendleft(reversed(self._conclude(batch, draft, elements, answers)))
 
-    def _decide(self, request: _Request, draft: Draft) -> None:
+    def _drafted(self, batch: list[_Request]) -> tuple[Draft, list[Element]]:
+        """What the decisions come to. When a record would be too large, each is measured, and fails alone."""
+        for measured in (False, True):
+            draft = Draft(self.roster)
+            for request in batch:
+                self._decide(request, draft, measured)
+            elements = list(draft.elements())
+            if all(len(element.value or b"") <= self._driver.max_value for element in elements):
+                break
+        return draft, elements
+
+    def _decide(self, request: _Request, draft: Draft, measured: bool) -> None:
         request.fault, request.changes = None, []
         try:
-            request.changes = list(request.decide(draft))
+            changes = list(request.decide(draft))
+            if measured:
+                self._measure(changes)
+            request.changes = changes
         except KalaError as fault:
             request.fault = fault
         except Exception as bug:  # noqa: BLE001  # a bug in one decision fails its caller alone, with its traceback
             request.fault = bug
         for change in request.changes:
             draft.add(change)
+
+    def _measure(self, changes: list[Change]) -> None:
+        for change in changes:
+            size = 0 if change.purge else len(encode(change.record)) + REVISION_ROOM
+            if size > self._driver.max_value:
+                raise ValueTooLarge(f"job {change.record.id}", size, self._driver.max_value)
+
+    def _conclude(
+        self, batch: list[_Request], draft: Draft, elements: list[Element], answers: list[Conflict | None]
+    ) -> list[_Request]:
+        """Change memory, tell, and wake the callers; return the requests that have to be decided again."""
+        lost, corrupt = self._apply(draft, elements, answers)
+        again = []
+        for request in batch:
+            touched = [change.record.id for change in request.changes]
+            if any(job_id in lost for job_id in touched):
+                again.append(request)
+                continue
+            request.fault = next((corrupt[one] for one in touched if one in corrupt), request.fault)
+            request.answer()
+        return again
 
     def _commit_parts(self, elements: list[Element]) -> list[Conflict | None]:
         answers: list[Conflict | None] = []
@@ -274,10 +302,12 @@ class Store:
         return answers + self._driver.commit(part)
 
     def _apply(
-        self, draft: Draft, elements: list[Element], answers: list[Conflict | None], refused: dict[str, KalaError]
-    ) -> set[str]:
-        """Change memory in the order of the commit; return the jobs that another daemon wrote first."""
+        self, draft: Draft, elements: list[Element], answers: list[Conflict | None]
+    ) -> tuple[set[str], dict[str, StoreCorrupt]]:
+        """Change memory in the order of the commit; return the jobs that another daemon wrote first, and of these
+        apart what cannot be read."""
         lost: set[str] = set()
+        corrupt: dict[str, StoreCorrupt] = {}
         told: list[Event] = []
         for element, answer in zip(elements, answers, strict=True):
             job_id = element.key
@@ -286,7 +316,7 @@ class Store:
                     self._adopt(job_id, answer.current)
                     lost.add(job_id)
                 except StoreCorrupt as fault:
-                    refused[job_id] = fault
+                    corrupt[job_id] = fault
                 continue
             before, changes = self.roster.get(job_id), draft.changes[job_id]
             after = None if element.value is None else replace(changes[-1].record, revision=element.revision)
@@ -296,7 +326,7 @@ class Store:
             for change in changes:
                 told += change.events
         self._hub.publish_nowait(told)
-        return lost
+        return lost, corrupt
 
     def _replace(self, job_id: str, before: Record | None, after: Record | None) -> None:
         if after is None:
@@ -345,18 +375,26 @@ class Store:
 
     async def _recover(self) -> None:
         """Prove that the database can be written, and find out what came of the batch that had no answer."""
-        for job_id, stored in await self._write_in(self._probe, list(self._doubtful)):
-            self._adopt_readable(job_id, stored)
-        self._doubtful.clear()
+        elements = self._doubt.elements if self._doubt is not None else []
+        found = await self._write_in(self._probe, [element.key for element in elements])
+        if self._doubt is not None:
+            (draft, _, patient), self._doubt = self._doubt, None
+            answers = [
+                None if is_done(element, stored) else Conflict(stored)
+                for element, stored in zip(elements, found, strict=True)
+            ]
+            again = set(self._conclude(patient, draft, elements, answers))
+            answered = {request for request in patient if request not in again}
+            self._queue = deque(request for request in self._queue if request not in answered)
         self._came_up()
         log.info("the database is back")
         self._hub.publish_nowait([Event(events.STORE_UP, self._clock.now())])
 
-    def _probe(self, doubtful: list[str]) -> list[tuple[str, Stored | None]]:
+    def _probe(self, doubtful: list[str]) -> list[Stored | None]:
         probe = self._driver.get("setting", "probe")
         revision = probe.revision if probe is not None else 0
         self._driver.commit([Element("setting", "probe", revision, revision + 1, b"{}")])
-        return [(job_id, self._driver.get(JOB, job_id)) for job_id in doubtful]
+        return [self._driver.get(JOB, job_id) for job_id in doubtful]
 
     def _came_up(self) -> None:
         self._fault = None

@@ -28,7 +28,7 @@ from kala.drivers.contract import (
 )
 from kala.drivers.sqlite_file import connect, create, faults, prepare, transaction
 from kala.drivers.sqlite_rows import (
-    OUTPUTS_AT_ONCE,
+    ROWS_AT_ONCE,
     Row,
     decoded,
     differing,
@@ -47,6 +47,7 @@ KEPT_DELETIONS = 10_000
 """Deleted records that `changes` still tells of after `prune`. Above `max_batch`, which may share one number."""
 LOCK_WAIT = 5.0
 """Seconds that a call waits for its turn on a connection; with `BUSY` below the contract's `TIMEOUT`."""
+OUTPUTS_AT_ONCE = 64  # in one statement when they are large: a prepared one keeps what was bound to it last
 PRUNED_AT_ONCE = 1_000  # rows in one transaction: some 50 ms, for which commits wait
 JOBS_AT_ONCE = 500  # whose history is looked through in one statement
 
@@ -175,21 +176,22 @@ class SqliteDriver:
                     written.append(record_row(element, changed))
                 runs += [run_row(run) for run in element.runs]
                 outputs += [(output.run_id, output.attempt, output.size, output.data) for output in element.outputs]
-            for values, rows in in_statements(written):
+            for these, rows in in_statements(written):
                 connection.execute(
-                    f"insert into kala_records (kind, key, revision, changed, value) {values} on conflict (kind, key)"
+                    f"insert into kala_records (kind, key, revision, changed, value) {these} on conflict (kind, key)"
                     " do update set revision = excluded.revision, changed = excluded.changed, value = excluded.value",
                     rows,
                 )
-            for values, rows in in_statements(runs):
+            for these, rows in in_statements(runs):
                 connection.execute(
                     "insert into kala_history (id, job_id, ran, state, scheduled_for, at, run)"
-                    f" {values} on conflict (id) do nothing",
+                    f" {these} on conflict (id) do nothing",
                     rows,
                 )
-            for values, rows in in_statements(outputs, OUTPUTS_AT_ONCE):
+            large = sum(len(output.data) for element in batch for output in element.outputs) > 1_000_000
+            for these, rows in in_statements(outputs, OUTPUTS_AT_ONCE if large else ROWS_AT_ONCE):
                 connection.execute(
-                    f"insert into kala_outputs (run_id, attempt, size, data) {values}"
+                    f"insert into kala_outputs (run_id, attempt, size, data) {these}"
                     " on conflict (run_id, attempt) do nothing",
                     rows,
                 )

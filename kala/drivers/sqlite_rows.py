@@ -29,16 +29,20 @@ _log = logging.getLogger(__name__)
 
 
 def in_statements(rows: Sequence[Row], at_once: int = ROWS_AT_ONCE) -> Iterator[tuple[str, Row]]:
-    """All rows as the `values` clauses of a few statements, with their parameters.
+    """All rows as a SELECT to insert from, or rather as few as need be, each with its parameters.
 
-    Numbers of rows are powers of two, so that some ten texts serve every batch and stay prepared.
+    A SELECT has room for a power of two of rows, the rest of them null, so that some ten texts serve every batch and
+    stay prepared. (A bound limit would not do: the planner looks at it, and SQLite prepares again for each value.)
     """
-    start = 0
-    while start < len(rows):
-        count = min(at_once, 1 << ((len(rows) - start).bit_length() - 1))
-        one = f"({', '.join('?' * len(rows[start]))})"
-        yield "values " + ", ".join([one] * count), tuple(chain.from_iterable(rows[start : start + count]))
-        start += count
+    for start in range(0, len(rows), at_once):
+        some = rows[start : start + at_once]
+        room, width = 1 << (len(some) - 1).bit_length(), len(some[0])
+        one = f"({', '.join('?' * width)})"
+        unused = (None,) * ((room - len(some)) * width)
+        yield (
+            f"select * from (values {', '.join([one] * room)}) where column1 is not null",
+            (*chain.from_iterable(some), *unused),
+        )
 
 
 def record_row(element: Element, changed: int) -> Row:
@@ -115,9 +119,9 @@ def differing(connection: sqlite3.Connection, batch: Sequence[Element]) -> dict[
     """What is stored for those elements, by their place, for which it is not at the expected revision."""
     found: dict[int, Stored | None] = {}
     wanted = [(place, each.kind, each.key, each.expected) for place, each in enumerate(batch)]
-    for values, parameters in in_statements(wanted):
+    for these, parameters in in_statements(wanted):
         for place, revision, value in connection.execute(
-            f"""with wanted (place, kind, key, expected) as ({values})
+            f"""with wanted (place, kind, key, expected) as ({these})
             select place, revision, cast(value as blob) from wanted left join kala_records using (kind, key)
             where iif(value is null, 0, revision) <> expected""",
             parameters,

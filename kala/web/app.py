@@ -4,11 +4,12 @@ Bodies are read whole, here, before any route runs: so a limit is a limit whatev
 is not held up by its sender, and most requests need no task beside their own.
 """
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
-from quart import Response, request
+from quart import Response, has_request_context, request, websocket
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 from quart_trio.wrappers import TrioRequest
@@ -103,6 +104,7 @@ class WebApp(QuartTrio):
             else:
                 await super().asgi_app(scope, receive, guarded)
             return
+        scope["path"] = path_of(scope["path"])
         imports = scope["path"].rstrip("/") == "/api/v1/job/import" and scope["method"] == "POST"
         fault = self.gate.refusal(scope)
         if fault is None and imports and self.importing:
@@ -145,11 +147,20 @@ def create_app(service: "Service", settings: Settings) -> WebApp:
     pages.add_routes(app)
 
     async def failed(error: Exception) -> Response:
-        problem = problem_of(error, f"{request.method} {request.path}")
+        asked = request if has_request_context() else websocket
+        problem = problem_of(error, f"{asked.method} {asked.path}")
         return Response(problem.body, problem.status, problem.headers, content_type=JSON)
 
     app.register_error_handler(Exception, failed)
     return app
+
+
+def path_of(target: str) -> str:
+    """The path of a request's target, which may be a whole URL (RFC 9112, 3.2.2); anything else is at no path."""
+    if target.startswith("/"):
+        return target
+    url = re.match(r"https?://[^/]*(/.*)?", target, re.IGNORECASE | re.DOTALL)
+    return "/*" if url is None else url[1] or "/"
 
 
 def may_last(scope: Any) -> bool:

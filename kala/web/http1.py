@@ -7,17 +7,23 @@ become 64 MB. What cannot be read is answered in JSON. Written against hypercorn
 from itertools import chain
 
 import h11
-from hypercorn.events import Closed, Event
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.protocol.events import Body, Response
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
+from hypercorn.protocol.ws_stream import WSStream
 
 from kala.web.problems import error_body
 
 FAULTS = {
-    400: "this is not an HTTP request",
+    400: "this is not a request that can be read",
     431: "the request's head is too large",
+    500: "internal error: the daemon's log says more",
     501: "this transfer encoding is not known here",
     505: "only HTTP/1.1 and 1.0 are spoken here",
 }
+HYPERCORNS_OWN = [(b"content-length", b"0"), (b"connection", b"close")]
+"""The headers of the answers that hypercorn makes up itself."""
 
 
 class Http1(H11Protocol):
@@ -25,10 +31,21 @@ class Http1(H11Protocol):
 
     async def handle(self, event: Event) -> None:
         try:
+            if isinstance(event, RawData) and event.data and isinstance(self.connection, H11WSConnection):
+                await self._refuse_early_frames()
             await super().handle(event)
         except h11.RemoteProtocolError as error:
             await self._send_error_response(error.error_status_hint)
             await self.send(Closed())
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        if isinstance(event, Response) and event.status_code >= 400 and list(event.headers) == HYPERCORNS_OWN:
+            headers, body = self._fault(event.status_code)
+            await super().stream_send(Response(STREAM_ID, headers, event.status_code))
+            if self.stream is None or self.stream.scope.get("method") != "HEAD":
+                await super().stream_send(Body(STREAM_ID, body))
+        else:
+            await super().stream_send(event)
 
     async def _check_protocol(self, event: h11.Request) -> None:
         if event.http_version not in (b"1.1", b"1.0"):
@@ -43,14 +60,21 @@ class Http1(H11Protocol):
                 headers=[header for header in request.headers if header[0] != b"sec-websocket-extensions"],
             )
         await super()._create_stream(request)
+        if isinstance(self.connection, H11WSConnection) and self.connection.buffer:
+            await self._refuse_early_frames()
+
+    async def _refuse_early_frames(self) -> None:
+        """Frames may come when the handshake has been answered (RFC 6455, 4.1). hypercorn answers earlier ones while
+        the application accepts, and forgets to tell it of the end."""
+        stream = self.stream
+        if isinstance(stream, WSStream) and not stream.handshake.accepted and not stream.closed:
+            stream.closed = True
+            if stream.app_put is not None:
+                await stream.app_put({"type": "websocket.disconnect", "code": 1002})
+            raise h11.RemoteProtocolError(FAULTS[400])
 
     async def _send_error_response(self, status_code: int) -> None:
-        body = error_body(FAULTS.get(status_code, FAULTS[400]))
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-            (b"connection", b"close"),
-        ]
+        headers, body = self._fault(status_code)
         response = h11.Response(
             status_code=status_code, headers=list(chain(headers, self.config.response_headers("h11")))
         )
@@ -60,3 +84,12 @@ class Http1(H11Protocol):
             await self._send_h11_event(h11.EndOfMessage())
         except h11.LocalProtocolError:
             return  # a HEAD, which has no body, or an answer that is under way: the connection closes anyway
+
+    def _fault(self, status_code: int) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        body = error_body(FAULTS.get(status_code, FAULTS[400]))
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        return headers, body

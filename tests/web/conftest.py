@@ -1,173 +1,27 @@
-"""A web server over the real service, store, scheduler and memory driver, in a thread of its own with its own Trio.
+"""Servers for tests."""
 
-Only the attempt is pretended: a command "true" succeeds, "false" fails, and "wait" goes on until `Server.let_go`.
-"""
-
-import http.client
-import json
-import logging
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import trio
 
-from kala.clock import Clock
-from kala.drivers.memory import MemoryDriver
-from kala.hub import Hub
-from kala.job import Attempt, Record, Run
-from kala.lease import Lease
-from kala.scheduler import Scheduler
-from kala.service import Service
 from kala.settings import Settings
-from kala.states import State
-from kala.stop import Stop
-from kala.store import Store
-from kala.web.app import create_app
-from kala.web.guard import Limits
-from kala.web.serve import serve
+from kala.web import serve as serving
+from kala.web.guard import Connection, GuardConfig, Limits
 
-DEADLINE = 10.0
-FUTURE = "R/2099-01-01T00:00:00Z/P1D"
-LIMITS = Limits(head=1.0, idle=5.0, body=1.0, send=1.0, linger=0.3, graceful=1.0, rate=1 << 20, connections=200)
-
-
-class AwayDriver(MemoryDriver):
-    """A memory driver that can be away."""
-
-    away: Exception | None = None
-
-    def commit(self, batch: Any) -> Any:
-        if self.away is not None:
-            raise self.away
-        return super().commit(batch)
-
-    def runs(self, query: Any) -> Any:
-        if self.away is not None:
-            raise self.away
-        return super().runs(query)
-
-
-class Server:
-    """A running server and its parts. `call` runs a function in its Trio thread."""
-
-    def __init__(self, settings: Settings, limits: Limits) -> None:
-        self.settings, self.limits = settings, limits
-        self.driver, self.clock, self.hub = AwayDriver(), Clock(), Hub()
-        self.service: Service
-        self.urls: list[str] = []
-        self.error: BaseException | None = None
-        self.attempts = 0
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._main, daemon=True)
-
-    def start(self) -> "Server":
-        self._thread.start()
-        assert self._ready.wait(DEADLINE), "the server did not start"
-        if self.error is not None:
-            raise self.error
-        return self
-
-    def _main(self) -> None:
-        try:
-            trio.run(self._run)
-        except BaseException as error:
-            self.error = error
-        finally:
-            self._ready.set()
-
-    async def _run(self) -> None:
-        self._token, self._stop, self._gate = trio.lowlevel.current_trio_token(), trio.Event(), trio.Event()
-        store = Store(self.driver, self.clock, self.hub)
-        lease = Lease(self.driver, "test")
-        self.scheduler = Scheduler(store, self.clock, self.hub, lease, self._attempt, max_runs=10)
-        self.service = Service(store, self.scheduler, lease, self.clock, self.hub, default_owner="me@example.org")
-        await store.load()
-        lease.take(shared=False)
-        lease.start()
-        async with trio.open_nursery() as root:
-            root.start_soon(store.write)
-            await root.start(self.scheduler.run)
-            self.urls = await root.start(self._serve)
-            self._ready.set()
-            await self._stop.wait()
-            self._gate.set()
-            self.scheduler.stop_starting()
-            store.close()
-        lease.give_back()
-
-    async def _serve(self, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-        self.app = create_app(self.service, self.settings)
-        await serve(self.app, self.settings, stop=self._stop, limits=self.limits, task_status=task_status)
-
-    async def _attempt(self, record: Record, run: Run, stop: Stop) -> tuple[Attempt, bytes]:
-        self.attempts += 1
-        started = self.clock.now()
-        if record.job.command == "wait":
-            await self._gate.wait()
-        state = State.FAILED if record.job.command == "false" else State.SUCCEEDED
-        return Attempt(len(run.attempts) + 1, started, self.clock.now(), state, exit_code=0), b""
-
-    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return trio.from_thread.run_sync(function, *arguments, trio_token=self._token)
-
-    def let_go(self) -> None:
-        self.call(self._gate.set)
-
-    def stop(self) -> None:
-        """Stop it; it must end soon, and without an error."""
-        if self._thread.is_alive():
-            self.call(self._stop.set)
-        self._thread.join(DEADLINE)
-        assert not self._thread.is_alive(), "the server did not stop"
-        if self.error is not None:
-            raise self.error
-
-    @property
-    def address(self) -> tuple[str, int]:
-        host, port = self.urls[0].removeprefix("http://").rsplit(":", 1)
-        return host, int(port)
-
-    def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(*self.address, timeout=DEADLINE)
-
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> "Answer":
-        """One request on a connection of its own; a body that is not bytes is sent as JSON."""
-        connection = self.connect()
-        try:
-            data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-            named = {name.replace("_", "-"): value for name, value in headers.items()}
-            connection.request(method, path, data, named)
-            return Answer(connection.getresponse())
-        finally:
-            connection.close()
-
-    def create(self, **members: Any) -> str:
-        answer = self.ask("POST", "/api/v1/job/", {"name": "j", "command": "true", "schedule": FUTURE, **members})
-        assert answer.status == 201, answer.text
-        return str(answer.json["id"])
-
-
-class Answer:
-    """A whole HTTP answer."""
-
-    def __init__(self, response: http.client.HTTPResponse) -> None:
-        self.status, self.headers, self.body = response.status, response.headers, response.read()
-
-    @property
-    def text(self) -> str:
-        return self.body.decode()
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
+from .server import LIMITS, Server
 
 
 @pytest.fixture
-def running() -> Iterator[Callable[..., Server]]:
+def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
     """Starts servers, and stops them at the end; each must end cleanly. Takes fields of `Settings`, and `limits`."""
     servers: list[Server] = []
+
+    def shared(*arguments: Any) -> GuardConfig:
+        servers[-1].guard = GuardConfig(*arguments)
+        return servers[-1].guard
+
+    monkeypatch.setattr(serving, "GuardConfig", shared)
 
     def start(limits: Limits = LIMITS, **settings: Any) -> Server:
         server = Server(Settings(**{"port": 0, **settings}), limits)
@@ -184,6 +38,9 @@ def server(running: Callable[..., Server]) -> Server:
     return running()
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> None:
-    logging.getLogger("kala.web").setLevel(logging.NOTSET)
+@pytest.fixture(params=["short way", "hypercorn's way"])
+def either(request: pytest.FixtureRequest, running: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> Server:
+    """A server with, and one without the short way."""
+    if request.param != "short way":
+        monkeypatch.setattr(serving, "ShortWay", Connection)
+    return running()

@@ -1,5 +1,6 @@
 """Whatever bytes come, or do not come: the server goes on answering, and stops when told to."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -8,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from kala.web.guard import Connection, Limits
-from tests.web.conftest import DEADLINE, FUTURE, LIMITS, Server
+from kala.web.guard import Limits
+
+from .server import DEADLINE, FUTURE, LIMITS, Server
 
 SHAKE = (
     b"GET /api/v1/events/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -21,12 +23,17 @@ JOB = b'{"name":"j","command":"true","schedule":"R/2099-01-01T00:00:00Z/P1D"}'
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
-def request(line: bytes = b"GET /healthz HTTP/1.1", *fields: bytes, body: bytes = b"", host: bytes = b"localhost") -> bytes:
+def request(
+    line: bytes = b"GET /healthz HTTP/1.1", *fields: bytes, body: bytes = b"", host: bytes = b"localhost"
+) -> bytes:
     return b"\r\n".join([line, b"Host: " + host, *fields, b"", body])
 
 
 PAUSE = 0.05
 """Seconds between two packets, so that they are two reads."""
+
+POST = b"POST /api/v1/job/ HTTP/1.1"
+H2C = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk")
 
 PACKETS: list[tuple[str, list[bytes], set[int]]] = [
     # what is sent, packet by packet; the statuses of which the first answer must have one (0: closed without a word)
@@ -51,25 +58,29 @@ PACKETS: list[tuple[str, list[bytes], set[int]]] = [
     ("bare newlines", [b"GET /healthz HTTP/1.1\nHost: localhost\n\n"], {200, 400}),
     ("target of high bytes", [b"GET /\xe4 HTTP/1.1\r\nHost: localhost\r\n\r\n"], {400}),
     ("target with a zero", [b"GET /%00%ff%c3%28 HTTP/1.1\r\nHost: localhost\r\n\r\n"], {404}),
-    ("target of a star", [b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n"], {200, 204, 400, 404}),
-    ("whole URL as target", [b"GET http://localhost/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"], {200, 404}),
-    ("URL without path", [b"GET http://localhost HTTP/1.1\r\nHost: localhost\r\n\r\n"], {200, 400, 404}),
-    ("broken URL as target", [b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n"], {400, 404, 500}),
+    ("target of a star", [b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n"], {404}),
+    ("whole URL as target", [b"GET http://localhost/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"], {200}),
+    ("URL without path", [b"GET http://localhost HTTP/1.1\r\nHost: localhost\r\n\r\n"], {200}),
+    ("broken URL as target", [b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n"], {404}),
     ("CONNECT", [b"CONNECT localhost:1 HTTP/1.1\r\nHost: localhost\r\n\r\n"], {400, 404, 405}),
     ("unknown method", [request(b"BREW /api/v1/job/ HTTP/1.1")], {405}),
     ("climbing path", [request(b"GET /webui/static/../../app.py HTTP/1.1")], {404}),
     ("climbing path, encoded", [request(b"GET /webui/static/..%2f..%2fapp.py HTTP/1.1")], {404}),
-    ("length that is no number", [request(b"POST /api/v1/job/ HTTP/1.1", b"Content-Length: x")], {400}),
-    ("negative length", [request(b"POST /api/v1/job/ HTTP/1.1", b"Content-Length: -1")], {400}),
-    ("endless length", [request(b"POST /api/v1/job/ HTTP/1.1", b"Content-Length: " + b"9" * 5000)], {400}),
-    ("large length", [request(b"POST /api/v1/job/ HTTP/1.1", b"Content-Length: 99999999999")], {413}),
-    ("two lengths", [request(b"POST /api/v1/job/ HTTP/1.1", b"Content-Length: 1", b"Content-Length: 2")], {400}),
+    ("length that is no number", [request(POST, b"Content-Length: x")], {400}),
+    ("negative length", [request(POST, b"Content-Length: -1")], {400}),
+    ("endless length", [request(POST, b"Content-Length: " + b"9" * 5000)], {400}),
+    ("large length", [request(POST, b"Content-Length: 99999999999")], {413}),
+    ("two lengths", [request(POST, b"Content-Length: 1", b"Content-Length: 2")], {400}),
     (
         "length and chunks",
-        [request(b"POST /api/v1/job/ HTTP/1.1", b"Content-Length: 5", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n")],
+        [
+            request(
+                b"POST /api/v1/job/ HTTP/1.1", b"Content-Length: 5", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"
+            )
+        ],
         {400},
     ),
-    ("unknown encoding", [request(b"POST /api/v1/job/ HTTP/1.1", b"Transfer-Encoding: gzip")], {400, 501}),
+    ("unknown encoding", [request(POST, b"Transfer-Encoding: gzip")], {400, 501}),
     ("chunk size that is no number", [CHUNKED, b"zz\r\nabc\r\n"], {400}),
     ("the same in one packet", [CHUNKED + b"zz\r\nabc\r\n"], {400}),
     ("endless chunk size", [CHUNKED, b"f" * 100 + b"\r\n"], {400}),
@@ -79,15 +90,26 @@ PACKETS: list[tuple[str, list[bytes], set[int]]] = [
     ("endless trailers", [CHUNKED, b"0\r\n" + b"a: b\r\n" * 8_000], {400, 431}),
     ("oversized head", [b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 70_000], {431}),
     ("oversized target", [b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n"], {431, 400}),
-    ("oversized body", [request(b"POST /api/v1/job/ HTTP/1.1", b"Content-Length: 1048577")], {413}),
+    ("oversized body", [request(POST, b"Content-Length: 1048577")], {413}),
     ("oversized body in chunks", [CHUNKED, *[b"10000\r\n" + b"x" * 65_536 + b"\r\n"] * 20], {413}),
-    ("expectation", [request(b"POST /api/v1/job/ HTTP/1.1", b"Content-Length: 2", b"Expect: 100-continue"), b"{}"], {100}),
+    (
+        "expectation",
+        [request(POST, b"Content-Length: 2", b"Expect: 100-continue"), b"{}"],
+        {100},
+    ),
     ("h2 preface", [PREFACE], {505}),
     ("h2 preface and garbage", [PREFACE + b"\0\0\x12\x04\0\0\0\0\0" + b"\xff" * 50], {505, 400}),
     ("h2 preface in pieces", [PREFACE[:10], PREFACE[10:]], {505, 400}),
     (
         "h2c upgrade",
-        [request(b"GET /healthz HTTP/1.1", b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk")],
+        [
+            request(
+                b"GET /healthz HTTP/1.1",
+                b"Connection: Upgrade, HTTP2-Settings",
+                b"Upgrade: h2c",
+                b"HTTP2-Settings: AAMAAABk",
+            )
+        ],
         {200},
     ),
     ("bytes after the upgrade, same packet", [OPEN + b"\x81\x85aaaahello"], {0, 101, 400}),
@@ -117,8 +139,8 @@ PACKETS: list[tuple[str, list[bytes], set[int]]] = [
     ("pipelined with garbage", [request() + b"\0\0\0\r\n\r\n"], {200, 400}),
     ("pipelined over two packets", [request() + request()[:20], request()[20:]], {200}),
     ("slow head", [b"GET / HTTP/1.1\r\nHost: lo"], {408}),
-    ("slow body", [request(b"POST /api/v1/job/ HTTP/1.1", b"Content-Length: 70") + b"{"], {408}),
-    ("slow long body", [request(b"POST /api/v1/job/ HTTP/1.1", b"Content-Length: 700000") + b"{"], {408}),
+    ("slow body", [request(POST, b"Content-Length: 70") + b"{"], {408}),
+    ("slow long body", [request(POST, b"Content-Length: 700000") + b"{"], {408}),
     ("slow chunk", [CHUNKED, b"5\r\nab"], {408}),
     ("no request at all", [], {0}),
 ]
@@ -145,14 +167,6 @@ def talk(server: Server, packets: list[bytes]) -> tuple[bytes, socket.socket]:
     return answer, connection
 
 
-@pytest.fixture(params=["short way", "hypercorn's way"])
-def either(request: pytest.FixtureRequest, running: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> Server:
-    """A server with and without the short way."""
-    if request.param != "short way":
-        monkeypatch.setattr("kala.web.serve.ShortWay", Connection)
-    return running()
-
-
 @pytest.mark.parametrize(("packets", "statuses"), [case[1:] for case in PACKETS], ids=[case[0] for case in PACKETS])
 def test_any_bytes(either: Server, packets: list[bytes], statuses: set[int]) -> None:
     # given a server, when these bytes come
@@ -170,15 +184,15 @@ def test_any_bytes(either: Server, packets: list[bytes], statuses: set[int]) -> 
     connection.close()
 
 
-@pytest.mark.parametrize("packets", [case[1] for case in PACKETS if case[1]], ids=[case[0] for case in PACKETS if case[1]])
+@pytest.mark.parametrize(
+    "packets", [case[1] for case in PACKETS if case[1]], ids=[case[0] for case in PACKETS if case[1]]
+)
 def test_any_bytes_and_a_hang_up(server: Server, packets: list[bytes]) -> None:
     # given that the peer resets the connection at once after sending
     connection = socket.create_connection(server.address, timeout=DEADLINE)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    try:
+    with contextlib.suppress(OSError):  # it may have been closed on the way
         connection.sendall(b"".join(packets))
-    except OSError:
-        pass
     connection.close()
     # then the server answers others and forgets the connection
     assert server.ask("GET", "/healthz").status == 200
@@ -186,7 +200,7 @@ def test_any_bytes_and_a_hang_up(server: Server, packets: list[bytes]) -> None:
 
 
 def connections(server: Server) -> list[Any]:
-    return [one for one in server.call(lambda: list(server.guard.connections))]
+    return list(server.call(lambda: list(server.guard.connections)))
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -223,26 +237,45 @@ def test_stop_does_not_wait_for_idle_connections(either: Server) -> None:
         one.close()
 
 
-def test_stop_waits_a_little_for_requests_in_progress(running: Callable[..., Server]) -> None:
+def test_a_run_that_ends_as_the_daemon_stops_is_answered(either: Server) -> None:
     # given a start that waits for its run
-    server = running(Limits(graceful=3))
-    job = server.create(command="wait")
-    statuses = []
-    thread = threading.Thread(target=lambda: statuses.append(server.ask("POST", f"/api/v1/job/start/{job}/").status))
-    thread.start()
-    until(lambda: server.attempts == 1)
-    # when the daemon stops, which ends the run
-    server.stop()
-    # then it has its answer
-    thread.join(DEADLINE)
-    assert statuses == [204]
+    job = either.create(command="wait")
+    connection = either.connect()
+    connection.request("POST", f"/api/v1/job/start/{job}/")
+    until(lambda: either.attempts == 1)
+    # when the daemon stops, which waits for its runs, then it has its answer
+    either.stop()
+    assert connection.getresponse().status == 204
+
+
+def test_a_list_that_is_being_read_when_the_daemon_stops_comes_whole(either: Server) -> None:
+    # given a list larger than all buffers, of which a client has read the beginning
+    fill(either)
+    connection = socket.create_connection(either.address, timeout=DEADLINE)
+    connection.sendall(request(b"GET /api/v1/job/ HTTP/1.1"))
+    answer = connection.recv(1000)
+    # when the daemon stops
+    stopping = threading.Thread(target=either.stop)
+    stopping.start()
+    until(lambda: either.guard.stop_at < float("inf"))
+    # then the rest comes
+    while data := connection.recv(65_536):
+        answer += data
+    assert answer.endswith(b"}}\r\n0\r\n\r\n")
+    stopping.join(DEADLINE)
+    connection.close()
+
+
+def fill(server: Server) -> None:
+    """Jobs whose list is 12 MB."""
+    for _ in range(100):
+        server.create(command="true " + "x" * 120_000)
 
 
 def test_a_peer_that_reads_nothing_is_cut_off(running: Callable[..., Server]) -> None:
     # given a list larger than all buffers
     server = running(Limits(send=0.5, graceful=0.5, linger=0.2))
-    for _ in range(60):
-        server.create(command="true " + "x" * 200_000)
+    fill(server)
     stalled = socket.create_connection(server.address, timeout=DEADLINE)
     stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     # when its reader stalls
@@ -310,7 +343,7 @@ def test_a_sender_of_a_large_body_gets_to_read_that_it_is_too_large(either: Serv
 
 def test_a_body_of_many_packets_is_taken_whole(either: Server) -> None:
     # given a creation in packets of a few bytes
-    data = request(b"POST /api/v1/job/ HTTP/1.1", b"Content-Length: %d" % len(JOB), body=JOB)
+    data = request(POST, b"Content-Length: %d" % len(JOB), body=JOB)
     connection = socket.create_connection(either.address, timeout=DEADLINE)
     for start in range(0, len(data), 40):
         connection.sendall(data[start : start + 40])
@@ -329,7 +362,8 @@ def test_pipelined_requests_are_answered_in_order(either: Server) -> None:
     connection.sendall(b"".join(request(b"GET %s HTTP/1.1" % path) for path in paths))
     answer = b""
     while answer.count(b"HTTP/1.1 ") < 5:
-        assert (data := connection.recv(65_536))
+        data = connection.recv(65_536)
+        assert data
         answer += data
     assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200", b"200", b"404"]
     connection.close()
@@ -338,7 +372,10 @@ def test_pipelined_requests_are_answered_in_order(either: Server) -> None:
 def test_a_client_that_hangs_up_withdraws_nothing(either: Server) -> None:
     # given clients that create a job and start one, and are gone before the answer
     job = either.create(command="wait")
-    for line, body in ((b"POST /api/v1/job/ HTTP/1.1", JOB), (b"POST /api/v1/job/start/%s/ HTTP/1.1" % job.encode(), b"")):
+    for line, body in (
+        (b"POST /api/v1/job/ HTTP/1.1", JOB),
+        (b"POST /api/v1/job/start/%s/ HTTP/1.1" % job.encode(), b""),
+    ):
         connection = socket.create_connection(either.address, timeout=DEADLINE)
         connection.sendall(request(line, b"Content-Length: %d" % len(body), body=body))
         connection.close()
@@ -350,7 +387,9 @@ def test_a_client_that_hangs_up_withdraws_nothing(either: Server) -> None:
     until(lambda: either.ask("GET", f"/api/v1/job/{job}/").json["job"]["metadata"]["success_count"] == 1)
 
 
-def test_errors_of_the_application_end_one_request(either: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_errors_of_the_application_end_one_request(
+    either: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     # given a bug in the service
     def bug(job_id: str) -> None:
         raise RuntimeError("the inside")

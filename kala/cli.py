@@ -266,7 +266,10 @@ def _served(settings: "Settings") -> int:
         try:
             return profile.runcall(daemon.run, settings)
         finally:
-            profile.dump_stats(settings.profile_file)
+            try:
+                profile.dump_stats(settings.profile_file)
+            except OSError as error:
+                log.error("the profile cannot be written: %s", error)
     except SettingsError as error:  # such as a port in use
         log.error(str(error))
         return USAGE

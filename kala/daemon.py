@@ -32,7 +32,7 @@ from kala.hub import Hub
 from kala.launch import allow_children
 from kala.lease import TTL, Lease
 from kala.logs import fields
-from kala.remote import Connections
+from kala.connections import Connections
 from kala.runner import Runner
 from kala.scheduler import Scheduler
 from kala.service import Service

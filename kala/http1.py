@@ -5,6 +5,7 @@ The usual client libraries spend twice the time on a request, for what is not ne
 
 import base64
 import ipaddress
+import os
 import socket
 import ssl
 import time
@@ -202,6 +203,8 @@ def reason(error: BaseException) -> str:
         elif error.__cause__ is not None:
             error = error.__cause__
         elif isinstance(error, OSError):
-            return (error.strerror or str(error)).lower()
+            # Not the text of the system's errors: Trio puts the address into it.
+            number = None if isinstance(error, socket.gaierror) else error.errno
+            return (error.strerror or str(error) if number is None else os.strerror(number)).lower()
         else:
             return str(error) or "connection lost"

@@ -8,8 +8,10 @@ import trio
 from kala.errors import KalaError
 from kala.events import Event
 
-QUEUE = 256
-"""Batches that a listener may be behind: at 500 events a second some seconds, at a few hundred bytes an event."""
+BEHIND = 20_000
+"""Events that a listener may be behind: those of some thousand runs that come due at once, at 200 bytes an event."""
+AT_ONCE = 500
+"""Events in a batch: a client gets no message above some 100 KB."""
 
 
 class Lagged(KalaError):
@@ -20,22 +22,45 @@ class Lagged(KalaError):
 
 
 class Listener:
-    """One subscription: `async for` gives batches of (id, event), ends when the hub closes, raises `Lagged`."""
+    """One subscription: `async for` gives batches of (id, event), ends when the hub closes, raises `Lagged`.
+
+    A batch is what was published since the last one was taken, up to `AT_ONCE` events. For one task.
+    """
 
     def __init__(self) -> None:
-        self.send, self.receive = trio.open_memory_channel[list[tuple[int, Event]]](QUEUE)
-        self.lagged = False
+        self._pending: list[tuple[int, Event]] = []
+        self._wake = trio.Event()
+        self._closed = self._lagged = False
+
+    def offer_nowait(self, batch: Sequence[tuple[int, Event]]) -> bool:
+        """Add to what is to be taken. False, and the end, when too much would be."""
+        if self._pending and len(self._pending) + len(batch) > BEHIND:
+            self._lagged = True
+            self.close()
+            return False
+        self._pending += batch
+        self._wake.set()
+        return True
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        self._closed = True
+        self._wake.set()
 
     def __aiter__(self) -> "Listener":
         return self
 
     async def __anext__(self) -> list[tuple[int, Event]]:
-        try:
-            return await self.receive.receive()
-        except trio.EndOfChannel:
-            if self.lagged:
-                raise Lagged from None
-            raise StopAsyncIteration from None
+        await trio.lowlevel.checkpoint()
+        if not self._pending and not self._closed:
+            self._wake = trio.Event()
+            await self._wake.wait()
+        if self._pending:
+            batch, self._pending = self._pending[:AT_ONCE], self._pending[AT_ONCE:]
+            return batch
+        if self._lagged:
+            raise Lagged
+        raise StopAsyncIteration
 
 
 class Hub:
@@ -56,32 +81,25 @@ class Hub:
         if not self._listeners or not events:
             return
         batch = list(enumerate(events, first))
-        for listener in list(self._listeners):
-            try:
-                listener.send.send_nowait(batch)
-            except trio.WouldBlock:
-                listener.lagged = True
-                listener.send.close()
-                self._listeners.discard(listener)
+        self._listeners = {listener for listener in self._listeners if listener.offer_nowait(batch)}
 
     @contextmanager
     def listen(self) -> Iterator[Listener]:
         """A subscription from now on."""
         listener = Listener()
         if self._closed:
-            listener.send.close()
+            listener.close()
         else:
             self._listeners.add(listener)
         try:
             yield listener
         finally:
             self._listeners.discard(listener)
-            listener.send.close()
-            listener.receive.close()
+            listener.close()
 
     def close(self) -> None:
         """End every subscription: nothing more will come."""
         self._closed = True
         for listener in self._listeners:
-            listener.send.close()
+            listener.close()
         self._listeners.clear()

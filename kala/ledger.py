@@ -366,7 +366,10 @@ def drop_waiting(record: Record, reason: str, now: Moment, instance: str) -> Cha
         if run.state is not State.WAITING:
             continue
         if run.attempts:
-            ended = _finished(change.record, replace(run, reason=reason), run.attempts[-1].state, now, (), instance)
+            record, last = change.record, run.attempts[-1].state
+            if last not in _RETRIED:  # cut off, and not to be made good any more
+                record = replace(record, errors=record.errors + 1, last_error=now)
+            ended = _finished(record, replace(run, reason=reason), last, now, (), instance)
             change = merged(change, ended)
             continue
         skipped = _skipped(change.record, run, reason, now)
@@ -410,7 +413,7 @@ def leave_schedule(record: Record, *, now: Moment, run_id: str) -> Change:
         reason = DISABLED if record.disabled else EDITED
         gap_id = str(uuid5(_namespace(run_id), "edited"))
         change = merged(change, _with_gap(change.record, State.SKIPPED, reason, first, last, count, now, gap_id))
-    return change
+    return merged(change, close_gap(change.record))  # a range is of one schedule
 
 
 # Ranges of occurrences that did not run.

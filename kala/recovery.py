@@ -8,17 +8,18 @@ from kala import ledger
 from kala.clock import Clock
 from kala.draft import Draft
 from kala.errors import Stale
+from kala.jobjson import rfc3339
 from kala.lease import Lease
 from kala.ledger import Change
 from kala.leftovers import end_leftovers
 from kala.logs import fields
 from kala.states import State
-from kala.store import Store
+from kala.store import Store, Threads
 
 log = logging.getLogger(__name__)
 
 
-async def take_over(store: Store, lease: Lease, clock: Clock) -> int:
+async def take_over(store: Store, lease: Lease, clock: Clock, in_thread: Threads = trio.to_thread.run_sync) -> int:
     """Decide all runs of instances that do not live. Returns how many runs they had on.
 
     Raises `StoreUnavailable`, `StoreRefused`.
@@ -26,7 +27,7 @@ async def take_over(store: Store, lease: Lease, clock: Clock) -> int:
     # Before the leases are looked at: what an instance that starts meanwhile claims is not for us to decide.
     named = {run.instance for record in store.roster for run in record.open if run.state is not State.WAITING}
     named |= {entry.instance for record in store.roster for entry in record.outbox}
-    alive, dead = await trio.to_thread.run_sync(lease.bury)
+    alive, dead = await in_thread(lease.bury)
     gone = named - alive
     for instance in dead:
         log.warning("an instance has died", extra=fields(instance=instance.id, node=instance.node, pid=instance.pid))
@@ -65,7 +66,7 @@ async def take_over(store: Store, lease: Lease, clock: Clock) -> int:
                     extra=fields(
                         job=run.job_id,
                         run=run.id,
-                        scheduled_for=run.scheduled_for,
+                        scheduled_for=rfc3339(run.scheduled_for),
                         now=run.state.value,
                         reason=run.reason,
                     ),

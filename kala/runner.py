@@ -7,6 +7,7 @@ from urllib.parse import quote
 from kala import remote, schedule, template, words
 from kala.clock import SECOND, Clock
 from kala.command import run_command, substitute
+from kala.connections import Connections
 from kala.errors import CommandError, TemplateFault
 from kala.job import REMOTE, Attempt, Record, Remote, Run, replace
 from kala.jobjson import rfc3339
@@ -28,7 +29,7 @@ class Runner:
         node: str,
         environment: Mapping[str, str],
         output_limit: int,
-        connections: remote.Connections,
+        connections: Connections,
     ) -> None:
         self._clock, self._node, self._output_limit, self._connections = clock, node, output_limit, connections
         self._environment = Environment({k: v for k, v in environment.items() if not k.startswith(OURS)})

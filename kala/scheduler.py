@@ -269,6 +269,9 @@ class Scheduler:
         self._known.discard(run_id)
         run = ledger.find(record, run_id)
         if run is not None and run.state is State.CLAIMED and run.instance == self._lease.id:
+            if self._free <= 0:
+                await self._put_back(job_id, run, ledger.LIMIT)
+                return
             self._free -= 1
             await self._attempts(job_id, run)
         else:
@@ -280,7 +283,8 @@ class Scheduler:
             with self._until_stopping():
                 await self._lease.wait_valid()
         if self.stopping or run.instance != self._lease.id:
-            await self._put_back(job_id, run)
+            await self._put_back(job_id, run, ledger.SHUTDOWN)
+            self._release()
             return
         stop = Stop()
         self._stops[run.id] = stop
@@ -308,9 +312,9 @@ class Scheduler:
             failed = Attempt(number, started, self._clock.now(), State.FAILED, error=error)
             return failed, b""
 
-    async def _put_back(self, job_id: str, run: Run) -> None:
-        """Nothing starts any more, or this was taken for dead meanwhile: what was claimed waits again."""
-        decide = partial(ledger.put_back, run_id=run.id, instance=run.instance, reason=ledger.SHUTDOWN)
+    async def _put_back(self, job_id: str, run: Run, reason: str) -> None:
+        """What was claimed, and must not start, waits again."""
+        decide = partial(ledger.put_back, run_id=run.id, instance=run.instance, reason=reason)
         self._known.discard(run.id)
         try:
             await self._store.change(job_id, decide, patient=True)
@@ -318,8 +322,6 @@ class Scheduler:
             pass  # another daemon has decided about it
         except KalaError as fault:
             log.error("a run could not be put back: %s", fault, extra={"fields": {"job": job_id, "run": run.id}})
-        finally:
-            self._release()
 
     async def _end(self, job_id: str, run: Run, attempt: Attempt, output: bytes) -> None:
         def decision(draft: Draft) -> tuple[Change]:

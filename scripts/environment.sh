@@ -18,17 +18,19 @@ version_of() {
 
 # Sets $python to a suitable interpreter.
 choose_python() {
-    local candidate found
+    local candidate
     if [ -n "${KALA_PYTHON:-}" ]; then
         case $KALA_PYTHON in
-            [0-9]*) python=python$KALA_PYTHON ;;
-            *) python=$KALA_PYTHON ;;
+            [0-9]*) set -- "python$KALA_PYTHON" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$KALA_PYTHON"*/bin/python ;;
+            *) set -- "$KALA_PYTHON" ;;
         esac
-        found=$(version_of "$python") || {
-            say "KALA_PYTHON: $python is ${found:-not an interpreter that can be started}: Python 3.11, 3.12 or 3.13 is needed"
-            exit 2
-        }
-        return
+        for python in "$@"; do
+            if version_of "$python" >/dev/null; then
+                return
+            fi
+        done
+        say "KALA_PYTHON: $KALA_PYTHON is not an interpreter that can be started here, of Python 3.11, 3.12 or 3.13"
+        exit 2
     fi
     for candidate in python3 python3.13 python3.12 python3.11; do
         if version_of "$candidate" >/dev/null; then

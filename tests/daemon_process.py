@@ -41,6 +41,7 @@ class KalaProcess:
 
     At the end it is stopped and must have ended with exit code 0, unless it was stopped or killed before. Whatever is
     left of its runs then is killed. `environment` is added to that of the tests, from which `KALA_…` are taken.
+    `patience` is how long a start may take, in seconds.
     """
 
     def __init__(
@@ -49,8 +50,9 @@ class KalaProcess:
         *flags: str,
         command: Sequence[str] = (sys.executable, "-m", "kala", "serve"),
         environment: dict[str, str] | None = None,
+        patience: float = DEADLINE,
     ) -> None:
-        self.folder, self.flags, self.command = folder, flags, command
+        self.folder, self.flags, self.command, self.patience = folder, flags, command, patience
         self.log_file = folder / "kala.log"
         self._mark = str(uuid4())
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("KALA_")}
@@ -253,7 +255,7 @@ class KalaProcess:
             assert code is None, f"it ended with exit code {code}\n{self.log()}"
             return condition()
 
-        return self.wait_for(met, what)
+        return self.wait_for(met, what, self.patience)
 
 
 def wait_for(condition: Callable[[], T], what: Callable[[], str], seconds: float = DEADLINE) -> T:

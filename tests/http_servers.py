@@ -11,6 +11,11 @@ from typing import Any
 
 import trio
 
+from kala.clock import Clock
+from kala.connections import Connections
+from kala.job import Attempt, Remote
+from kala.remote import call
+
 
 @dataclass
 class Seen:
@@ -130,3 +135,37 @@ def certificates(folder: Path) -> tuple[Path, ssl.SSLContext]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem", folder / "server.key")
     return folder / "ca.pem", context
+
+
+@asynccontextmanager
+async def connections(environment: dict[str, str] | None = None) -> AsyncIterator[Connections]:
+    made = Connections(environment or {})
+    try:
+        yield made
+    finally:
+        await made.aclose()
+
+
+async def call_once(made: Connections, url: str, **options: Any) -> tuple[Attempt, bytes]:
+    ours = {name: options.pop(name) for name in ("headers_more", "limit", "stop", "seconds") if name in options}
+    return await call(
+        Remote(url=url, **options),
+        number=3,
+        clock=Clock(),
+        connections=made,
+        headers=ours.get("headers_more"),
+        timeout=ours.get("seconds"),
+        output_limit=ours.get("limit", 65536),
+        stop=ours.get("stop"),
+    )
+
+
+def called(answers: dict[str, Answer], path: str, **options: Any) -> tuple[Attempt, bytes, Server]:
+    """One call to a server of its own."""
+
+    async def main() -> tuple[Attempt, bytes, Server]:
+        async with serving(answers) as server, connections() as made:
+            attempt, output = await call_once(made, server.url + path, **options)
+            return attempt, output, server
+
+    return trio.run(main)

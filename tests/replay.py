@@ -5,7 +5,8 @@ Each case starts from an empty server (DELETE /api/v1/job/all/). A step is
 and what came back: {"status", "type" (media type or null), "body" (parsed JSON, text, or null)}. "plain": true sends
 no content type of JSON (as `curl -d` does).
 In paths and sent text, {NAME} is an id kept earlier; {+10} is the moment 10 seconds from now in ISO 8601 UTC;
-{HTTP} is a small server of this module's: /status/N answers N, /redirect leads to /status/200.
+{HTTP} is a small server of this module's: /status/N answers N, /redirect leads to /status/200. Its address is
+put back as {HTTP} where a url is answered.
 Volatile values are replaced before comparing: ids by their kept name; a schedule that stands in what was sent by
 "<as sent>"; next_run_at by "<start>" when it is within 20 ms of the start in the job's schedule; other times by "<time>"
 (Go's zero time stays as it is); run durations by "<ns>"; error texts by "<text>". Rows of stats must be in time order.
@@ -43,7 +44,9 @@ class Target(http.server.BaseHTTPRequestHandler):
             self.send_response(int(self.path.rsplit("/", 1)[1]))
         self.send_header("Content-Length", "0")
         self.end_headers()
+
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = answer
+
     def log_message(self, *args):
         pass
 
@@ -51,7 +54,11 @@ class Target(http.server.BaseHTTPRequestHandler):
 def exchange(base, method, path, send, plain=False):
     url = urlsplit(base)
     connection = http.client.HTTPConnection(url.hostname, url.port, timeout=60)
-    headers = {"Content-Type": "application/x-www-form-urlencoded" if plain else "application/json"} if send is not None else {}
+    headers = (
+        {"Content-Type": "application/x-www-form-urlencoded" if plain else "application/json"}
+        if send is not None
+        else {}
+    )
     for tries in range(50):
         try:
             connection.request(method, path, body=send, headers=headers)
@@ -81,9 +88,11 @@ def fill(text, ids, target):
     text = text.replace("{HTTP}", target)
     for name, value in ids.items():
         text = text.replace("{" + name + "}", value)
+
     def moment(match):
         when = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=float(match.group(1)))
         return when.strftime("%Y-%m-%dT%H:%M:%S.%f+00:00")
+
     return re.sub(r"\{([+-]\d+(?:\.\d+)?)\}", moment, text)
 
 
@@ -95,7 +104,11 @@ def normal(value, ids, sent, key=None):
     if isinstance(value, dict):
         names = {v: k for k, v in ids.items()}
         out = {names.get(k, k): normal(v, ids, sent, k) for k, v in value.items()}
-        start = re.search(r"/(\d{4}-\d\d-\d\dT[^/]+)/", value.get("schedule") or "") if isinstance(value.get("schedule"), str) else None
+        start = (
+            re.search(r"/(\d{4}-\d\d-\d\dT[^/]+)/", value.get("schedule") or "")
+            if isinstance(value.get("schedule"), str)
+            else None
+        )
         if start and out.get("next_run_at") == "<time>":
             begin = parsed(start.group(1))
             begin = begin if begin.tzinfo else begin.replace(tzinfo=dt.timezone.utc)
@@ -108,6 +121,8 @@ def normal(value, ids, sent, key=None):
             return ["rows out of time order"]
         return [normal(v, ids, sent, key) for v in value]
     if isinstance(value, str):
+        if key == "url" and value.startswith(sent[-1]):
+            return "{HTTP}" + value[len(sent[-1]) :]
         for name, known in ids.items():
             if value == known:
                 return "{" + name + "}"
@@ -135,7 +150,7 @@ def run_case(base, case, target):
         status, media, body = exchange(base, method, fill(path, ids, target), text, step.get("plain"))
         if step.get("keep") and isinstance(body, dict) and "id" in body:
             ids[step["keep"]] = body["id"]
-        seen.append({"status": status, "type": media, "body": normal(body, ids, sent)})
+        seen.append({"status": status, "type": media, "body": normal(body, ids, [*sent, target])})
     return seen
 
 

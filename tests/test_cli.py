@@ -136,6 +136,7 @@ def test_a_bug_leaves_its_traceback_in_the_log(daemon: types.SimpleNamespace, ca
 def test_profile_is_written(daemon: types.SimpleNamespace, tmp_path: Path) -> None:
     assert called("serve", "--profile", "--bolt-path", str(tmp_path)).exit_code == 0
     assert (tmp_path / "kala.prof").stat().st_size > 0
+    assert called("serve", "--profile", "--bolt-path", "/no/such/folder").exit_code == 0
 
 
 def test_help_names_every_flag() -> None:

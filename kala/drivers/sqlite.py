@@ -82,10 +82,9 @@ class SqliteDriver:
 
     def open(self) -> None:
         self.close()
-        create(self.path)
         with faults(self.path, opening=True):
             try:
-                self._writer.connection = writer = connect(self.path, cache=32_768)
+                self._writer.connection = writer = create(self.path)
                 prepare(writer, self.path)
                 self._database = writer.execute("select value from kala_meta where name = 'database'").fetchone()[0]
                 self._reader.connection = reader = connect(self.path, cache=8_192, reading=True)

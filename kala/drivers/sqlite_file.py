@@ -3,7 +3,6 @@
 `application_id` in the file's header says that it is Kala's, `user_version` which of `MIGRATIONS` it has seen.
 """
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -119,18 +118,27 @@ def connect(path: Path, *, cache: int, reading: bool = False) -> sqlite3.Connect
     return connection
 
 
-def create(path: Path) -> None:
-    """Make the folder, and an empty file that only its owner can read: commands hold secrets. Keeps what is there."""
+def create(path: Path) -> sqlite3.Connection:
+    """The connection that writes, with folder and file made when they are missing.
+
+    A new file is its owner's alone, as commands hold secrets. The mode is set by path: to open the file by other means
+    than SQLite's, and close it, would take away the locks that this process has on it.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        raise StoreRefused(f"{path}: it cannot be opened ({error.strerror})") from error
+        raise StoreRefused(f"{path}: its folder cannot be made ({error.strerror})") from error
+    new = not path.exists()
+    connection = connect(path, cache=32_768)
+    if new:
+        path.chmod(0o600)
+    return connection
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
     """See that the file is ours and writable, and bring it to our schema. Raises `StoreRefused` before any change."""
-    _version(connection, path)
+    with transaction(connection, "deferred"):  # one view of the file, which another process may be making just now
+        _version(connection, path)
     mode = _write_ahead(connection)
     if mode != "wal":
         raise StoreRefused(f"{path}: its file system cannot hold a write-ahead log (the journal mode stays {mode!r})")

@@ -14,12 +14,8 @@ from kala.errors import Invalid, StoreCorrupt
 from kala.job import Run, decode_run, encode
 from kala.states import NOT_RUN, State
 
-ROWS_AT_ONCE = 512
-"""Rows in one statement, a power of two: at most 7 parameters each, and SQLite takes 32,766."""
-
-OUTPUTS_AT_ONCE = 64
-"""Fewer, since a prepared statement keeps what was bound to it last."""
-
+ROWS_AT_ONCE = 1_024
+"""Rows in one statement: at most 7 parameters each, and SQLite takes 32,766."""
 DENSE = 20_000
 """Rows: counting them in an index, or sorting them, takes a few milliseconds."""
 
@@ -32,7 +28,7 @@ def in_statements(rows: Sequence[Row], at_once: int = ROWS_AT_ONCE) -> Iterator[
     """All rows as a SELECT to insert from, or rather as few as need be, each with its parameters.
 
     A SELECT has room for a power of two of rows, the rest of them null, so that some ten texts serve every batch and
-    stay prepared. (A bound limit would not do: the planner looks at it, and SQLite prepares again for each value.)
+    stay prepared.
     """
     for start in range(0, len(rows), at_once):
         some = rows[start : start + at_once]

@@ -159,7 +159,7 @@ def path_of(target: str) -> str:
     """The path of a request's target, which may be a whole URL (RFC 9112, 3.2.2); anything else is at no path."""
     if target.startswith("/"):
         return target
-    url = re.match(r"https?://[^/]*(/.*)?", target, re.IGNORECASE | re.DOTALL)
+    url = re.fullmatch(r"https?://(?:[^/\[\]]+|\[[0-9a-f:.]+\](?::\d+)?)(/.*)?", target, re.IGNORECASE | re.DOTALL)
     return "/*" if url is None else url[1] or "/"
 
 

@@ -122,19 +122,22 @@ class Connection(TCPServer):
         socket = self.stream.socket
         client = parse_socket_addr(socket.family, socket.getpeername())
         server = parse_socket_addr(socket.family, socket.getsockname())
-        async with TaskGroup() as self._task_group:
-            self.protocol = Http1(
-                self.app,
-                self.config,
-                self.context,
-                self._task_group,
-                ConnectionState(self.state),
-                False,
-                client,
-                server,
-                self.protocol_send,
-            )
-            await self._read_data()
+        with trio.CancelScope() as life:
+            async with TaskGroup() as self._task_group:
+                self.protocol = Http1(
+                    self.app,
+                    self.config,
+                    self.context,
+                    self._task_group,
+                    ConnectionState(self.state),
+                    False,
+                    client,
+                    server,
+                    self.protocol_send,
+                )
+                await self._read_data()
+                # What still goes on has been told that its client is gone. If that was lost, this ends it
+                life.deadline = trio.current_time() + self.config.limits.graceful
 
     async def _read_data(self) -> None:
         gone = False
@@ -187,8 +190,8 @@ class Connection(TCPServer):
         if self.sending.cancelled_caught:
             self.closing = True
             self.stream.socket.close()
-            self.turn.cancel()
             await self.protocol.handle(Closed())
+            self.turn.cancel()
 
     def busy(self) -> None:
         """A request is being answered: the peer may be silent."""

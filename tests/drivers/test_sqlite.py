@@ -99,7 +99,7 @@ def a_folder(path: Path) -> None:
         (garbage, "not a database"),
         (of_another, "another program"),
         (marked_by_another, "another program"),
-        (a_folder, "cannot be opened .Is a directory"),
+        (a_folder, "cannot be opened"),
     ],
 )
 def test_what_is_not_ours_is_refused_and_left_alone(path: Path, make: Callable[[Path], None], says: str) -> None:
@@ -123,7 +123,7 @@ def test_what_is_not_ours_is_refused_and_left_alone(path: Path, make: Callable[[
 
 def test_a_path_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreRefused, match=r"file/kala\.db: it cannot be opened"):
+    with pytest.raises(StoreRefused, match=r"file/kala\.db: its folder cannot be made .File exists"):
         SqliteDriver(tmp_path / "file" / "kala.db").open()
 
 
@@ -150,6 +150,18 @@ def test_processes_that_open_a_new_file_at_once_all_succeed(path: Path) -> None:
         processes = [python(code, file, number) for number in range(4)]
         assert [process.communicate(timeout=60)[0] for process in processes] == ["[None]\n"] * 4
         assert shell(file, "select count(*) from kala_records") == [(4,)]
+
+
+def test_opening_again_in_one_process_keeps_its_locks(driver: SqliteDriver, path: Path) -> None:
+    """A process that closes any descriptor of a file loses its locks on it: another would then remove the log."""
+    again = SqliteDriver(path)
+    again.open()
+    again.close()
+    look = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('select * from kala_records').fetchall()"
+    assert python(look, path).wait(60) == 0
+    assert path.with_name("kala.db-wal").exists()
+    done(driver.commit([put("b", 1)]))
+    assert driver.get("job", "b") is not None
 
 
 # The schema

@@ -29,7 +29,7 @@ def request(
     return b"\r\n".join([line, b"Host: " + host, *fields, b"", body])
 
 
-PAUSE = 0.05
+PAUSE = 0.02
 """Seconds between two packets, so that they are two reads."""
 
 POST = b"POST /api/v1/job/ HTTP/1.1"
@@ -161,7 +161,7 @@ def talk(server: Server, packets: list[bytes]) -> tuple[bytes, socket.socket]:
     try:
         while data := connection.recv(65_536):
             answer += data
-            connection.settimeout(0.1)
+            connection.settimeout(0.05)
     except OSError:
         pass
     return answer, connection

@@ -1,0 +1,116 @@
+"""Several writers on one database: what one has written first, the other adopts, and decides again."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from decisions import counted, new
+from world import START, World, inline, simulated
+
+from kala.clock import TrioClock
+from kala.drivers.contract import Driver
+from kala.drivers.memory import MemoryDriver
+from kala.drivers.sqlite import SqliteDriver
+from kala.errors import JobExists
+from kala.ledger import Change
+
+DRIVERS: dict[str, Callable[[Path], Driver]] = {
+    "memory": lambda folder: MemoryDriver(),
+    "sqlite": lambda folder: SqliteDriver(folder / "kala.db"),
+}
+
+
+@pytest.mark.parametrize("engine", DRIVERS)
+@simulated
+async def test_two_writers_on_one_database_lose_nothing(engine: str, tmp_path: Path) -> None:
+    drivers = [MemoryDriver()] * 2 if engine == "memory" else [DRIVERS[engine](tmp_path) for _ in range(2)]
+    clock = TrioClock(START)
+    one, two = World(drivers[0], clock), World(drivers[1], clock)
+    answers: list[str] = []
+
+    async def count(world: World) -> None:
+        for _ in range(50):
+            answers.append((await world.store.change("job", counted)).record.job.owner)
+
+    async with one.up(scheduling=False):
+        await one.store.transact(new("job"))
+        async with two.up(scheduling=False):
+            async with trio.open_nursery() as callers:
+                for world in (one, two, one, two):
+                    callers.start_soon(count, world)
+            # then every decision was made on what the one before had come to, whosever that was
+            assert sorted(map(int, answers)) == list(range(1, 201))
+            with pytest.raises(JobExists):
+                await two.store.transact(new("job"))
+            await one.store.transact(new("other"))
+            with pytest.raises(JobExists):
+                await two.store.transact(new("other", owner="two"))  # which it has not heard of
+            await one.store.sync()
+            await two.store.sync()
+            await trio.testing.wait_all_tasks_blocked()
+            assert one.record("job").job.owner == two.record("job").job.owner == "200"
+            one.agrees()
+            two.agrees()
+
+
+@simulated
+async def test_a_deletion_that_met_another_writer_halfway_still_takes_the_children() -> None:
+    driver, clock = MemoryDriver(), TrioClock(START)
+    one, two = World(driver, clock), World(driver, clock)
+    async with one.up(scheduling=False):
+        await one.store.transact(new("parent"))
+        await one.store.transact(new("child", parent_jobs=["parent"]))
+        async with two.up(scheduling=False):
+            await two.store.change("child", counted)  # what the first has not heard of
+            await one.service.delete("parent")
+            assert one.store.roster.jobs == {}
+            assert sorted(one.store.roster.tombstones) == ["child", "parent"]
+            one.agrees()
+
+
+@simulated
+async def test_what_others_write_is_adopted_and_heard_of() -> None:
+    driver, clock = MemoryDriver(), TrioClock(START)
+    one, two = World(driver, clock), World(driver, clock)
+    told = []
+    async with one.up(scheduling=False), two.up(scheduling=False):
+        one.store.told = lambda before, after: told.append((before and before.id, after and after.id))
+        await two.store.transact(new("kept"))
+        await two.store.transact(new("gone"))
+        await one.store.sync()
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(one.store.roster.jobs) == ["gone", "kept"]
+        assert {event.job for event in one.events} == {"gone", "kept"}
+        await two.store.transact(lambda draft: [Change(draft.any("gone"), purge=True)])
+        await one.store.sync()
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(one.store.roster.jobs) == ["kept"]
+        assert told[-1] == ("gone", None)
+        one.agrees()
+
+
+@simulated
+async def test_what_is_created_while_everything_is_read_anew_is_not_taken_for_deleted() -> None:
+    driver, clock = MemoryDriver(), TrioClock(START)
+    reading = trio.Event()
+
+    async def slow(function: Any, *arguments: Any) -> Any:
+        answer = await inline(function, *arguments)
+        if "load" in getattr(function, "__qualname__", "") or "sync" in getattr(function, "__qualname__", ""):
+            reading.set()
+            await trio.sleep(1)
+        return answer
+
+    world = World(driver, clock, in_thread=slow)
+    async with world.up(scheduling=False), trio.open_nursery() as nursery:
+        await world.store.transact(new("before"))
+        driver._database = "another"  # the token is no good any more
+        reading = trio.Event()
+        nursery.start_soon(world.store.sync)
+        await reading.wait()
+        await world.store.transact(new("meanwhile"))
+        await trio.sleep(5)
+        assert sorted(world.store.roster.jobs) == ["before", "meanwhile"]
+        world.agrees()

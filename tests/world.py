@@ -1,0 +1,274 @@
+"""The core on the test clock: store, scheduler, lease and service over a driver; only the attempts are pretended."""
+
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial, wraps
+from typing import Any
+
+import trio
+from msgspec import Struct
+from trio.testing import MockClock
+
+from kala import schedule
+from kala.clock import SECOND, Clock, Moment, TrioClock, from_datetime
+from kala.drivers.contract import Conflict, Driver, Element, RunQuery
+from kala.drivers.memory import MemoryDriver
+from kala.errors import StoreUnavailable
+from kala.events import Event
+from kala.hub import Hub
+from kala.job import Attempt, Job, Record, Run, encode, replace
+from kala.jobjson import rfc3339
+from kala.lease import Lease
+from kala.recovery import take_over
+from kala.schedule import Schedule
+from kala.scheduler import Scheduler
+from kala.service import Service
+from kala.states import COUNTED, NOT_RUN, State
+from kala.stop import Stop
+from kala.store import Store
+
+START = from_datetime(datetime(2030, 1, 1, tzinfo=UTC))
+NO_PROCESS = 2**22 + 1  # above the highest pid there can be: an instance with it is seen to be dead
+FOR_EVER = 1000 * 365 * 86_400.0  # seconds
+
+
+def simulated(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Runs an async test on a clock that jumps ahead when all wait. Waiting for what never comes fails."""
+
+    async def guarded(*args: Any, **named: Any) -> None:
+        with trio.fail_after(FOR_EVER):
+            await test(*args, **named)
+
+    @wraps(test)
+    def run(*args: Any, **named: Any) -> None:
+        trio.run(partial(guarded, *args, **named), clock=MockClock(autojump_threshold=0))
+
+    return run
+
+
+async def inline(function: Callable[..., Any], *arguments: Any) -> Any:
+    """In place of a thread, which the jumping clock would not wait for."""
+    await trio.lowlevel.checkpoint()
+    return function(*arguments)
+
+
+def at(seconds: float) -> str:
+    return rfc3339(START + round(seconds * SECOND))
+
+
+def every(interval: str, *, first: float = 1, repetitions: int | None = None) -> str:
+    """A schedule whose first occurrence is `first` seconds after `START`."""
+    return f"R{'' if repetitions is None else repetitions}/{at(first)}/{interval}"
+
+
+class SlicedClock(TrioClock):
+    """Sleeps in slices as the real clock does, so that a step is noticed."""
+
+    sleep_until = Clock.sleep_until
+
+
+class Act(Struct, frozen=True):
+    """What a pretended attempt does: it takes `seconds`, or until `gate` opens, and ends so, or raises `bug`."""
+
+    seconds: float = 0
+    state: State = State.SUCCEEDED
+    bug: Exception | None = None
+    gate: trio.Event | None = None
+
+
+FAIL = Act(state=State.FAILED)
+
+
+class Started(Struct, frozen=True):
+    """That an attempt started, in seconds after `START`."""
+
+    at: float
+    job: str
+    run: Run
+
+
+class World:
+    """One instance of the core. Several may be on one driver: `mortal` ones are seen to be dead by the others.
+
+    `acts` are, by the name of a job, what its attempts do, one after another; the last for all further ones.
+    """
+
+    def __init__(
+        self, driver: Driver, clock: Clock, *, max_runs: int = 1000, mortal: bool = False, in_thread: Any = inline
+    ) -> None:
+        self.driver, self.clock, self.hub, self.in_thread = driver, clock, Hub(), in_thread
+        self.store = Store(driver, clock, self.hub, in_thread)
+        self.lease = Lease(driver, "here")
+        if mortal:
+            self.lease.instance = replace(self.lease.instance, pid=NO_PROCESS)
+        self.scheduler = Scheduler(self.store, clock, self.hub, self.lease, self.attempt, max_runs=max_runs)
+        self.service = Service(self.store, self.scheduler, self.lease, clock, self.hub)
+        self.acts: defaultdict[str, deque[Act]] = defaultdict(lambda: deque([Act()]))
+        self.started: list[Started] = []
+        self.events: list[Event] = []
+        self.most = 0  # attempts that were on at once
+        self.drained, self.written = trio.Event(), trio.Event()
+        self._on = 0
+        self._killed = False
+        self._nursery: trio.Nursery
+
+    @asynccontextmanager
+    async def up(self, *, scheduling: bool = True) -> AsyncIterator["World"]:
+        """From start to stop, in the daemon's order."""
+        await self.store.load()
+        self.lease.take(shared=True)
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self._write)
+            await self._nursery.start(self._hear)
+            if scheduling:
+                await take_over(self.store, self.lease, self.clock, inline)
+                await self._nursery.start(self._schedule)
+            yield self
+            if not self._killed:
+                await self.stop(scheduling)
+                self._nursery.cancel_scope.cancel()
+
+    async def stop(self, scheduling: bool = True) -> None:
+        """Nothing starts any more; what is on ends and is recorded."""
+        self.scheduler.stop_starting()
+        if scheduling:
+            await self.drained.wait()
+        self.store.close()
+        await self.written.wait()
+        self.lease.give_back()
+
+    def kill(self) -> None:
+        """As kill -9: nothing more is written."""
+        self._killed = True
+        self._nursery.cancel_scope.cancel()
+
+    async def _schedule(self, *, task_status: trio.TaskStatus[None]) -> None:
+        await self.scheduler.run(task_status=task_status)
+        self.drained.set()
+
+    async def _write(self) -> None:
+        await self.store.write()
+        self.written.set()
+
+    async def _hear(self, *, task_status: trio.TaskStatus[None]) -> None:
+        with self.hub.listen() as listener:
+            task_status.started()
+            async for batch in listener:
+                self.events += [event for _, event in batch]
+
+    async def attempt(self, record: Record, run: Run, stop: Stop) -> tuple[Attempt, bytes]:
+        begun, number = self.clock.now(), len(run.attempts) + 1
+        self.started.append(Started((begun - START) / SECOND, record.job.name, run))
+        acts = self.acts[record.job.name]
+        act = acts.popleft() if len(acts) > 1 else acts[0]
+        self._on += 1
+        self.most = max(self.most, self._on)
+        with trio.CancelScope() as scope:
+            stop.attach(scope.cancel)
+            if act.gate is not None:
+                await act.gate.wait()
+            await trio.sleep(act.seconds)
+        self._on -= 1
+        if act.bug is not None:
+            raise act.bug
+        state = State.CANCELLED if stop.requests else act.state
+        return Attempt(number, begun, self.clock.now(), state), b"printed"
+
+    async def create(self, name: str, *acts: Act, disabled: bool = False, **members: Any) -> str:
+        """A job; its id."""
+        if acts:
+            self.acts[name] = deque(acts)
+        job = Job(name=name, command="true", **members)
+        return (await self.service.create(job, disabled=disabled)).id
+
+    async def until(self, seconds: float) -> None:
+        """Let time pass until so many seconds after `START`, and everything that happens then."""
+        await self.clock.sleep_until(START + round(seconds * SECOND))
+        await trio.testing.wait_all_tasks_blocked()
+
+    def record(self, job_id: str) -> Record:
+        found = self.store.roster.get(job_id)
+        assert found is not None
+        return found
+
+    def history(self, job_id: str | None = None) -> list[Run]:
+        """What is in the history, in the order in which it was appended."""
+        return self.driver.runs(RunQuery(job_id=job_id, limit=1_000_000)).runs[::-1]
+
+    def starts(self, name: str | None = None) -> list[float]:
+        return [one.at for one in self.started if name in (None, one.job)]
+
+    def agrees(self) -> None:
+        """What is in memory is what another start would find."""
+        stored = {one.key: one.value for one in self.driver.load("job")}
+        assert {record.id: encode(record) for record in self.store.roster} == stored
+
+    def accounts_for(self, job_id: str, *, until: float, plan: Schedule | None = None) -> dict[str, int]:
+        """Every occurrence up to so many seconds after `START` is exactly one run, or in exactly one range that did
+        not run, and every range has its reason. Returns how many there are of each state and reason."""
+        record = self.record(job_id)
+        plan = plan or schedule.parse(record.job.schedule)
+        rows = [*self.history(job_id), *record.open, *([record.gap] if record.gap is not None else [])]
+        found: Counter[Moment] = Counter()
+        kinds: Counter[str] = Counter()
+        for row in rows:
+            if row.trigger not in COUNTED:
+                continue
+            moments = [row.scheduled_for]
+            if row.state in NOT_RUN:
+                assert row.reason
+                if row.until is not None:
+                    moments = list(plan.occurrences(row.scheduled_for - 1, row.until))
+            assert len(moments) == row.count
+            found.update(moments)
+            kinds[f"{row.state} {row.reason}".strip()] += row.count
+        limit = START + round(until * SECOND)
+        assert found == Counter(plan.occurrences(plan.start - 1, limit))
+        return dict(kinds)
+
+
+class Weather:
+    """A driver over another that is away when told to be: `away` "before" loses what is written, "after" the answer.
+
+    `batches` are the commits of jobs that were asked for.
+    """
+
+    def __init__(self, inner: Driver | None = None) -> None:
+        self.inner = inner or MemoryDriver()
+        self.away = ""
+        self.batches: list[list[Element]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def _look(self) -> None:
+        if self.away:
+            raise StoreUnavailable("a storm")
+
+    def commit(self, batch: list[Element]) -> list[Conflict | None]:
+        if batch[0].kind == "job":
+            self.batches.append(list(batch))
+        if self.away != "after":
+            self._look()
+        answers = self.inner.commit(batch)
+        self._look()
+        return answers
+
+    def get(self, kind: str, key: str) -> Any:
+        self._look()
+        return self.inner.get(kind, key)
+
+    def run(self, run_id: str) -> Run | None:
+        self._look()
+        return self.inner.run(run_id)
+
+
+def moments(runs: list[Run]) -> list[float]:
+    """When they were scheduled for, in seconds after `START`."""
+    return [(run.scheduled_for - START) / SECOND for run in runs]
+
+
+def occurrence_moment(seconds: float) -> Moment:
+    return START + round(seconds * SECOND)

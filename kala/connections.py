@@ -74,9 +74,9 @@ class Connections:
 
     def give_back(self, url: httpx2.URL, connection: Connection) -> None:
         """Keep it, when its answer has been read and another request can follow, or else close it."""
-        kept = self._kept.setdefault(key_of(url, self._proxies.for_url(url)), deque())
-        if connection.reusable() and len(kept) < KEPT and not self._closed:
-            kept.append(connection)
+        key = key_of(url, self._proxies.for_url(url))
+        if connection.reusable() and len(self._kept.get(key, ())) < KEPT and not self._closed:
+            self._kept.setdefault(key, deque()).append(connection)
         else:
             connection.close()
 

@@ -24,6 +24,7 @@ import trio
 
 from kala import __version__, logs, recovery
 from kala.clock import Clock
+from kala.connections import Connections
 from kala.drivers import driver_class
 from kala.drivers.contract import Driver
 from kala.errors import KalaError, SettingsError, StoreRefused, StoreUnavailable
@@ -32,7 +33,6 @@ from kala.hub import Hub
 from kala.launch import allow_children
 from kala.lease import TTL, Lease
 from kala.logs import fields
-from kala.connections import Connections
 from kala.runner import Runner
 from kala.scheduler import Scheduler
 from kala.service import Service

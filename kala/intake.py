@@ -1,6 +1,8 @@
 """Taking over jobs of another server: with their ids, counters and links, each that can be taken."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -8,7 +10,7 @@ from kala import register, schedule
 from kala.clock import Clock, Moment
 from kala.draft import Draft
 from kala.errors import Invalid, KalaError
-from kala.job import Record
+from kala.job import Job, Record
 from kala.jobimport import Imported
 from kala.ledger import LATE, Change
 from kala.schedule import Schedule
@@ -44,12 +46,15 @@ async def take_in(store: Store, clock: Clock, jobs: Sequence[Imported]) -> Impor
 
     Raises `StoreUnavailable`; nothing, or all that the report names, is then stored by a further try.
     """
-    refused = {one.id: one.faults for one in jobs if one.job is None}
+    unsound = {one.id: one.faults for one in jobs if one.job is None}
+    refused: dict[str, dict[str, str]] = {}
     records = {one.id: _record(one, store.new_moment(), clock.now()) for one in _in_order(jobs) if one.job is not None}
     taken: list[str] = []
 
     def decide(draft: Draft) -> Iterator[Change]:
-        coming = dict(records)
+        # Decided again, because another daemon has written first, some may be here already: they are taken.
+        here = {one for one in taken if _is_same(records[one], draft.get(one))}
+        coming = {one: record for one, record in records.items() if one not in here}
         together = _Together(draft, coming)
         faults: dict[str, dict[str, str]] = {}
         doubtful = list(coming)
@@ -59,8 +64,9 @@ async def take_in(store: Store, clock: Clock, jobs: Sequence[Imported]) -> Impor
                 del coming[one]
             faults |= out
             doubtful = list(coming) if out else []
-        refused.update(faults)
-        taken[:] = list(coming)
+        refused.clear()
+        refused.update(unsound | faults)
+        taken[:] = [one for one in records if one in here or one in coming]
         now = clock.now()
         for record in coming.values():
             yield register.adopted(record, now)
@@ -69,9 +75,16 @@ async def take_in(store: Store, clock: Clock, jobs: Sequence[Imported]) -> Impor
     return ImportReport(list(taken), refused)
 
 
-def _fault(record: Record, here: register.Others, together: _Together) -> dict[str, str]:
-    if here.get(record.id) is not None:
-        return {"id": "there is a job with this id already"}
+def _is_same(record: Record, there: Record | None) -> bool:
+    return there is not None and (there.created, there.job) == (record.created, record.job)
+
+
+def _fault(record: Record, draft: Draft, together: _Together) -> dict[str, str]:
+    if (there := draft.any(record.id)) is not None:
+        if there.deleted is None:
+            return {"id": "there is a job with this id already"}
+        if there.open:
+            return {"id": "a job with this id has been deleted, and a run of it is still on"}
     try:
         register.check_links(record.id, record.job, together)
     except Invalid as fault:
@@ -80,19 +93,19 @@ def _fault(record: Record, here: register.Others, together: _Together) -> dict[s
 
 
 def _in_order(jobs: Sequence[Imported]) -> Iterable[Imported]:
-    """Children in the order in which their parents name them: it is the order in which they run."""
+    """Children in the order in which their parents name them: it is the order in which they run.
+
+    Lists of the original never contradict each other, as it appends to them. Where others' do, none is followed.
+    """
     by_id = {one.id: one for one in jobs}
-    ordered: dict[str, Imported] = {}
-    named = {child for one in jobs for child in one.standing.dependent_jobs or ()}
-    stack = [one.id for one in reversed(jobs) if one.id not in named]
-    while stack:
-        one = by_id.get(stack.pop())
-        if one is not None and one.id not in ordered:
-            ordered[one.id] = one
-            stack.extend(reversed(one.standing.dependent_jobs or ()))
-    for one in jobs:  # what only a cycle leads to
-        ordered.setdefault(one.id, one)
-    return ordered.values()
+    before: dict[str, set[str]] = {one.id: set() for one in jobs}
+    for one in jobs:
+        for former, latter in pairwise(child for child in one.standing.dependent_jobs or () if child in by_id):
+            before[latter].add(former)
+    try:
+        return [by_id[job_id] for job_id in TopologicalSorter(before).static_order()]
+    except CycleError:
+        return jobs
 
 
 def _on_grid(plan: Schedule, moment: Moment) -> Moment | None:
@@ -108,6 +121,15 @@ def _on_grid(plan: Schedule, moment: Moment) -> Moment | None:
     return before if moment - before <= min(LATE, (after - before) // 2) else after
 
 
+def _is_only_disabled(one: Imported, job: Job) -> bool:
+    """The original calls a job done whose timer rang while it was disabled, and goes on with it when it is enabled."""
+    if not job.schedule or job.parent_jobs:
+        return False
+    repetitions = schedule.parse(job.schedule).repetitions
+    finished = one.standing.metadata.number_of_finished_runs
+    return repetitions is None or (one.disabled and finished <= repetitions)
+
+
 def _record(one: Imported, created: Moment, now: Moment) -> Record:
     job, standing = one.job, one.standing
     if job is None:
@@ -118,7 +140,7 @@ def _record(one: Imported, created: Moment, now: Moment) -> Record:
         cursor = _on_grid(plan, standing.next_run_at if standing.next_run_at is not None else now)
         if remaining is not None:
             remaining = max(remaining - standing.metadata.number_of_finished_runs, 1)
-    if standing.is_done:
+    if standing.is_done and not _is_only_disabled(one, job):
         cursor, remaining = None, 0
     counters = standing.metadata
     return Record(

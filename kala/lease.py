@@ -11,7 +11,6 @@ import socket
 import threading
 import time
 from pathlib import Path
-from uuid import uuid4
 
 import msgspec
 import trio
@@ -20,6 +19,7 @@ from msgspec import Struct
 from kala.clock import DAY, SECOND, Moment
 from kala.drivers.contract import Driver, Element, Stored
 from kala.errors import StoreRefused, StoreUnavailable
+from kala.ids import new_id
 
 log = logging.getLogger(__name__)
 KIND = "instance"
@@ -71,7 +71,7 @@ class Lease:
     def _fresh(self) -> Instance:
         pid = os.getpid()
         return Instance(
-            id=str(uuid4()),
+            id=new_id(),
             node=self._node,
             host=socket.gethostname(),
             boot=boot(),

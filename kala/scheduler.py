@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
-from uuid import uuid4
 
 import trio
 
@@ -22,6 +21,7 @@ from kala.draft import Draft
 from kala.errors import JobNotFound, KalaError, Stale, StoreRefused, StoreUnavailable
 from kala.events import Event
 from kala.hub import Hub
+from kala.ids import new_id
 from kala.job import Attempt, Record, Run
 from kala.lease import Lease
 from kala.ledger import Change
@@ -96,7 +96,7 @@ class Scheduler:
 
         Raises `JobNotFound`, `JobDisabled`, `StoreUnavailable`.
         """
-        run_id = str(uuid4())
+        run_id = new_id()
 
         def decision(record: Record) -> Change:
             if self.stopping:
@@ -161,7 +161,7 @@ class Scheduler:
             raise self._store.fault
         slot = self._free > 0
         self._free -= slot
-        run_id = str(uuid4())
+        run_id = new_id()
         run: Run | None = None
 
         def decision(record: Record) -> Change:

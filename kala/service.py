@@ -1,13 +1,13 @@
 """What clients may ask of the daemon. The web's routes and `kala import` are thin over it."""
 
 from collections.abc import Callable, Sequence
-from uuid import uuid4
 
 from kala import register
 from kala.clock import Clock
 from kala.draft import Draft
 from kala.errors import JobNotFound, Stale, Stopping
 from kala.hub import Hub
+from kala.ids import new_id
 from kala.intake import ImportReport, take_in
 from kala.job import Job, Record, Run
 from kala.jobimport import Imported
@@ -94,7 +94,7 @@ class Service:
     async def create(self, job: Job, *, disabled: bool = False) -> Record:
         """A new job. Raises `Invalid` when its parents or its failure job are not there or would make a cycle."""
         self._demand_going_on()
-        job_id, now = str(uuid4()), self._store.new_moment()
+        job_id, now = new_id(), self._store.new_moment()
 
         def decide(draft: Draft) -> list[Change]:
             return [register.create(job, draft, job_id=job_id, now=now, disabled=disabled)]
@@ -104,7 +104,7 @@ class Service:
     async def edit(self, job_id: str, change: Callable[[Record], NewJob], *, expected: str | None = None) -> Record:
         """Another definition, made by `change` from the present one. Raises `VersionChanged`, `Invalid`."""
         self._demand_going_on()
-        run_id = str(uuid4())
+        run_id = new_id()
 
         def decide(draft: Draft) -> list[Change]:
             if (record := draft.get(job_id)) is None:
@@ -128,7 +128,7 @@ class Service:
     async def set_disabled(self, job_id: str, disabled: bool) -> None:
         """Disable or enable; nothing when it is so already."""
         self._demand_going_on()
-        run_id = str(uuid4())
+        run_id = new_id()
 
         def decide(record: Record) -> Change:
             if record.deleted is not None:

@@ -21,7 +21,7 @@ choose_python() {
     local candidate
     if [ -n "${KALA_PYTHON:-}" ]; then
         case $KALA_PYTHON in
-            [0-9]*) set -- "python$KALA_PYTHON" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$KALA_PYTHON"*/bin/python ;;
+            [0-9]*) set -- "python$KALA_PYTHON" "${PYENV_ROOT:-${HOME:-}/.pyenv}/versions/$KALA_PYTHON"*/bin/python ;;
             *) set -- "$KALA_PYTHON" ;;
         esac
         for python in "$@"; do

@@ -1,9 +1,10 @@
 """Small real HTTP servers for tests of outgoing calls: each connection is answered by a function, and recorded."""
 
+import os
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -128,9 +129,11 @@ def certificates(folder: Path) -> tuple[Path, ssl.SSLContext]:
         subprocess.run(["openssl", *line.split()], cwd=folder, check=True, capture_output=True)
 
     key = "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-    openssl(f"{key} -x509 -keyout ca.key -out ca.pem -subj /CN=test-authority")
+    openssl(f"{key} -x509 -keyout ca.key -out ca.pem -subj /CN=test-authority -addext keyUsage=critical,keyCertSign")
     openssl(f"{key} -keyout server.key -out server.csr -subj /CN=127.0.0.1")
-    (folder / "san").write_text("subjectAltName=IP:127.0.0.1\n")
+    (folder / "san").write_text(
+        "subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n"
+    )
     openssl("x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out server.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem", folder / "server.key")
@@ -169,3 +172,12 @@ def called(answers: dict[str, Answer], path: str, **options: Any) -> tuple[Attem
             return attempt, output, server
 
     return trio.run(main)
+
+
+def sockets() -> int:
+    """Of this process."""
+    count = 0
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the descriptor of the listing itself
+            count += os.readlink(f"/proc/self/fd/{name}").startswith("socket:")
+    return count

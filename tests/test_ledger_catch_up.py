@@ -78,7 +78,12 @@ def catch_up(before: Record, now: int, *, slot: bool = True, because: str = DOWN
             id="once, but not within the window",
         ),
         pytest.param(
-            job(SIX), 6, ["catch-up 9 claimed"], "missed down 0..8 ×9", "next 10, 5 left", id="missed ones count nothing"
+            job(SIX),
+            6,
+            ["catch-up 9 claimed"],
+            "missed down 0..8 ×9",
+            "next 10, 5 left",
+            id="missed ones count nothing",
         ),
         pytest.param(
             job(SIX, catch_up="all"),

@@ -33,7 +33,9 @@ def claim(before: Record, now: int | None = None, *, run_id: str = "new", slot: 
     ("definition", "remaining", "after", "trigger"),
     [
         pytest.param(job(ONCE), 1, "next -, 0 left", "schedule", id="R0 runs once"),
-        pytest.param(job("R0/2030-01-01T00:00:00Z/P1D"), 1, "next -, 0 left", "schedule", id="R0 whatever its interval"),
+        pytest.param(
+            job("R0/2030-01-01T00:00:00Z/P1D"), 1, "next -, 0 left", "schedule", id="R0 whatever its interval"
+        ),
         pytest.param(job(THREE), 3, "next 1, 2 left", "schedule", id="R2, the first of three"),
         pytest.param(job(THREE), 2, "next 1, 1 left", "schedule", id="R2, the second"),
         pytest.param(job(THREE), 1, "next -, 0 left", "schedule", id="R2, the last"),
@@ -92,9 +94,7 @@ def test_after_a_minute_catch_up_decides() -> None:
 )
 def test_an_occurrence_that_is_not_due_is_not_claimed(given: Record, version: int, cursor: int, now: int) -> None:
     with pytest.raises(Stale):
-        decided(
-            ledger.claim, given, version=version, cursor=cursor, now=now, run_id="new", instance="i", slot=True
-        )
+        decided(ledger.claim, given, version=version, cursor=cursor, now=now, run_id="new", instance="i", slot=True)
 
 
 @pytest.mark.parametrize(

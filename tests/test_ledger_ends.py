@@ -61,9 +61,7 @@ def on(definition: Job | None = None, *, attempts: tuple[State, ...] = (), **mor
         pytest.param(CANCELLED, job(on_failure_job="F"), 0, 1, None, id="cancelled: neither"),
     ],
 )
-def test_a_run_ends(
-    state: State, definition: Job, successes: int, errors: int, owed: tuple[str, ...] | None
-) -> None:
+def test_a_run_ends(state: State, definition: Job, successes: int, errors: int, owed: tuple[str, ...] | None) -> None:
     before = on(definition)
     change = end(before, state, children=("K", "L"))
     after = change.record

@@ -82,9 +82,7 @@ def test_what_a_dead_instance_owed_is_owed_by_us() -> None:
 def test_a_run_that_is_to_run_again_is_not_replaced_by_a_later_one() -> None:
     """It may have run: to call it skipped would be untrue."""
     again = take_over(record(job(on_lost="rerun"), cursor=at(5), open=(LEFT,))).record
-    change = decided(
-        ledger.claim, again, version=1, cursor=at(5), now=at(5), run_id="new", instance="me", slot=True
-    )
+    change = decided(ledger.claim, again, version=1, cursor=at(5), now=at(5), run_id="new", instance="me", slot=True)
     assert lines(change.record.open) == [f"schedule 0 waiting {BECAUSE}", "schedule 5 waiting overlap"]
 
 

@@ -25,7 +25,16 @@ def linked(one: str, parents: tuple[str, ...] = (), failure: str = "") -> Record
     ("graph", "one", "definition", "faults"),
     [
         pytest.param({}, "N", Job("n"), {}, id="no links"),
-        pytest.param({"A": ((), "")}, "N", Job("n", parent_jobs=["A"], on_failure_job="A"), {}, id="both to one job"),
+        pytest.param(
+            {"A": ((), ""), "F": ((), "")}, "N", Job("n", parent_jobs=["A"], on_failure_job="F"), {}, id="both kinds"
+        ),
+        pytest.param(
+            {"A": ((), "")},
+            "N",
+            Job("n", parent_jobs=["A"], on_failure_job="A"),
+            {"parent_jobs": "the job would set itself off: N → A → N"},
+            id="a parent as failure job",
+        ),
         pytest.param(
             {"A": ((), "")},
             "N",
@@ -151,9 +160,7 @@ def leads_back(graph: Graph, one: str) -> bool:
         pytest.param({"A": (), "B": ("A",)}, "AB", {}, id="a child"),
         pytest.param({"A": (), "B": ("A",), "C": ("B",)}, "ABC", {}, id="and its child"),
         pytest.param({"A": (), "X": (), "B": ("A", "X")}, "A", {"B": ["X"]}, id="a child with another parent"),
-        pytest.param(
-            {"A": (), "X": (), "B": ("A", "X"), "C": ("B",)}, "A", {"B": ["X"]}, id="whose children stay too"
-        ),
+        pytest.param({"A": (), "X": (), "B": ("A", "X"), "C": ("B",)}, "A", {"B": ["X"]}, id="whose children stay too"),
         pytest.param({"A": (), "B": ("A",), "C": ("A",), "D": ("B", "C")}, "ABCD", {}, id="all of whose parents go"),
         pytest.param(
             {"A": (), "B": ("A",), "X": (), "D": ("A", "B", "X")}, "AB", {"D": ["X"]}, id="one of whose parents stays"

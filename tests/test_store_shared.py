@@ -1,5 +1,6 @@
 """Several writers on one database: what one has written first, the other adopts, and decides again."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 from decisions import counted, new
-from world import START, World, inline, simulated
+from world import START, Act, World, every, inline, simulated
 
 from kala.clock import TrioClock
 from kala.drivers.contract import Driver
@@ -114,3 +115,41 @@ async def test_what_is_created_while_everything_is_read_anew_is_not_taken_for_de
         await trio.sleep(5)
         assert sorted(world.store.roster.jobs) == ["before", "meanwhile"]
         world.agrees()
+
+
+@pytest.mark.parametrize(("engine", "jobs", "seconds"), [("memory", 20, 30), ("sqlite", 20, 10)])
+@simulated
+async def test_two_schedulers_on_one_database_run_each_occurrence_once(
+    engine: str, jobs: int, seconds: int, tmp_path: Path
+) -> None:
+    drivers = [MemoryDriver()] * 2 if engine == "memory" else [DRIVERS[engine](tmp_path) for _ in range(2)]
+    clock = TrioClock(START)
+    one, two = World(drivers[0], clock), World(drivers[1], clock)
+
+    async def follow(world: World) -> None:
+        while True:
+            await trio.sleep(1)
+            await world.store.sync()
+
+    async with one.up():
+        ids = [await one.create(f"{number}", schedule=every("PT1S", first=2)) for number in range(jobs)]
+        child = await one.create("child", Act(0.1), parent_jobs=ids[:5])
+        async with two.up(), trio.open_nursery() as nursery:
+            nursery.start_soon(follow, one)
+            nursery.start_soon(follow, two)
+            await one.until(seconds + 0.9)
+            for world in (one, two):
+                await world.store.sync()
+                await trio.testing.wait_all_tasks_blocked()
+                for job in ids[:5]:
+                    world.accounts_for(job, until=seconds + 0.9)
+                for job in ids[5:]:
+                    assert world.accounts_for(job, until=seconds + 0.9) == {"succeeded": seconds - 1}
+            started = Counter((start.job, start.run.scheduled_for) for start in [*one.started, *two.started])
+            assert {count for (name, _), count in started.items() if name != "child"} == {1}
+            assert len(started) > jobs * (seconds - 1)
+            # each has had its part, and children came once for each of their parents' runs
+            assert min(len(one.started), len(two.started)) > jobs
+            runs = Counter(run.parent_run for run in [*one.history(child), *one.record(child).open])
+            assert set(runs.values()) == {1}
+            nursery.cancel_scope.cancel()

@@ -102,9 +102,9 @@ class SqliteDriver:
             connection, line.connection = line.connection, None
             try:
                 if connection is not None:
-                    if line is self._writer:
-                        connection.execute("pragma wal_checkpoint")  # does what it can beside other processes
-                    connection.close()
+                    with closing(connection):
+                        if line is self._writer:
+                            connection.execute("pragma wal_checkpoint")  # does what it can beside other processes
             except sqlite3.Error:
                 _log.exception("%s: closing failed; what was committed is safe", self.path)
             finally:

@@ -126,9 +126,9 @@ def create(path: Path) -> sqlite3.Connection:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists()
     except OSError as error:
-        raise StoreRefused(f"{path}: its folder cannot be made ({error.strerror})") from error
-    new = not path.exists()
+        raise StoreRefused(f"{path}: its folder cannot be made or read ({error.strerror})") from error
     connection = connect(path, cache=32_768)
     if new:
         path.chmod(0o600)

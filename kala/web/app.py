@@ -1,23 +1,17 @@
-"""The web application: the gate and the limits before every route, the routes, and the answers to what goes wrong.
+"""The web application: the gate and the limits before every route, the routes, and the answers to what goes wrong."""
 
-Bodies are read whole, here, before any route runs: so a limit is a limit whatever the framing, a route that has begun
-is not held up by its sender, and most requests need no task beside their own.
-"""
-
-import re
 from typing import TYPE_CHECKING, Any
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart import Response, has_request_context, request, websocket
 from quart_trio import QuartTrio
-from quart_trio.asgi import TrioASGIHTTPConnection
-from quart_trio.wrappers import TrioRequest
 
 from kala.settings import Settings
 from kala.web import api, live, pages
 from kala.web.gate import Gate
 from kala.web.problems import JSON, Problem, Refused, problem_of
+from kala.web.whole import WholeConnection, WholeRequest, body_of, path_of
 
 if TYPE_CHECKING:
     from kala.service import Service
@@ -32,43 +26,6 @@ SECURITY = (
     (b"referrer-policy", b"same-origin"),
 )
 """Of every answer. Pages have a Content-Security-Policy besides (`pages.py`)."""
-
-
-class WholeRequest(TrioRequest):
-    """A request whose body has come already."""
-
-    async def get_data(self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False) -> Any:
-        """The body; as JSON, whatever the content type says."""
-        body: bytes = self.scope["state"]["body"]
-        return body.decode() if as_text else body
-
-
-class WholeConnection(TrioASGIHTTPConnection):
-    """Runs one request. What may last has a task beside it that ends it when the client has hung up."""
-
-    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        request = self._create_request_from_scope(send)
-        if not may_last(self.scope):
-            await self._send_response(send, await self.app.handle_request(request))
-            return
-        answered = False
-
-        async def watch(scope: trio.CancelScope) -> None:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            if not answered:
-                scope.cancel()
-
-        async def sent(message: Any) -> None:
-            nonlocal answered
-            # hypercorn says "disconnect" also because an answer is complete: what it does then must not be cancelled
-            answered = message["type"] == "http.response.body" and not message.get("more_body", False)
-            await send(message)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch, nursery.cancel_scope)
-            await self._send_response(sent, await self.app.handle_request(request))
-            nursery.cancel_scope.cancel()
 
 
 class WebApp(QuartTrio):
@@ -153,44 +110,6 @@ def create_app(service: "Service", settings: Settings) -> WebApp:
 
     app.register_error_handler(Exception, failed)
     return app
-
-
-def path_of(target: str) -> str:
-    """The path of a request's target, which may be a whole URL (RFC 9112, 3.2.2); anything else is at no path."""
-    if target.startswith("/"):
-        return target
-    url = re.fullmatch(r"https?://(?:[^/\[\]]+|\[[0-9a-f:.]+\](?::\d+)?)(/.*)?", target, re.IGNORECASE | re.DOTALL)
-    return "/*" if url is None else url[1] or "/"
-
-
-def may_last(scope: Any) -> bool:
-    """A start, which answers when the run has ended, or a list, which is long: worth ending when nobody listens."""
-    path: str = scope["path"]
-    return "/start/" in path or (scope["method"] == "GET" and path.rstrip("/").endswith("/job"))
-
-
-async def body_of(scope: Any, receive: Any, limit: int) -> bytes | None:
-    """The whole body; None when the client has gone. Raises `Refused` when it is larger than `limit` bytes."""
-    for name, value in scope["headers"]:
-        if name == b"content-length" and int(value) > limit:
-            raise too_large(limit)
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        if part := message.get("body", b""):
-            parts.append(part)
-            size += len(part)
-        if size > limit:
-            raise too_large(limit)
-        if not message.get("more_body", False):
-            return b"".join(parts)
-
-
-def too_large(limit: int) -> Refused:
-    return Refused(413, f"the body is larger than {limit} bytes, the most that is taken here")
 
 
 async def refuse(problem: Problem, receive: Any, send: Any) -> None:

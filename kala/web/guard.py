@@ -6,12 +6,10 @@ one. Written against the insides of hypercorn 0.18 (`hypercorn.trio.tcp_server`)
 """
 
 import logging
-import resource
 from math import inf
 
 import h11
 import trio
-from hypercorn.config import Config, Sockets
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11WSConnection
 from hypercorn.protocol.ws_stream import WSStream
@@ -19,10 +17,10 @@ from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
-from msgspec import Struct
 from wsproto.connection import ConnectionState as Shake
 
 from kala.web.http1 import Http1
+from kala.web.limits import GuardConfig
 from kala.web.problems import error_body
 
 log = logging.getLogger(__name__)
@@ -32,63 +30,6 @@ REFUSING = 64
 
 LINGER_BYTES = 4 << 20
 """What is read of a request that was answered early, so that its sender gets to read the answer."""
-
-
-def open_files_share() -> int:
-    """A quarter of the open files that this process may have: the rest is for runs and the database."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1024 if soft == resource.RLIM_INFINITY else max(16, min(1024, soft // 4))
-
-
-class Limits(Struct, frozen=True):
-    """Seconds, but for the last two."""
-
-    head: float = 10  # for a request's head, from its first byte; and for the first byte of a new connection
-    idle: float = 75  # between requests
-    body: float = 20  # for a body, and a second more for each `rate` bytes that have come
-    send: float = 20  # for the peer to take a piece (64 KB at most) of an answer
-    linger: float = 2  # for the peer to close after us
-    graceful: float = 3  # for requests in progress when the server stops
-    rate: int = 16 << 10  # bytes a second
-    connections: int = 0  # 0: `open_files_share()`
-
-
-class GuardConfig(Config):
-    """hypercorn's settings, and what all connections of a server share."""
-
-    def __init__(self, limits: Limits, sockets: Sockets) -> None:
-        self.limits = limits
-        self.most = limits.connections or open_files_share()
-        self.connections: set[Connection] = set()
-        self.idle: dict[Connection, None] = {}  # the longest idle first
-        self.refusing = 0
-        self.stop_at = inf
-        self._sockets = sockets
-        self.graceful_timeout = limits.graceful
-        self.backlog = 1024
-        self.include_server_header = False
-        self.keep_alive_max_requests = 1 << 62
-        self.websocket_max_message_size = 16 << 10  # clients have nothing to say there
-        self.errorlog = logging.getLogger("kala.web.hypercorn")
-        self.errorlog.setLevel(logging.WARNING)  # its "Running on" comes before anything is ready
-
-    def create_sockets(self) -> Sockets:
-        return self._sockets
-
-    def admit(self, connection: "Connection") -> bool:
-        """There is room for one more, if need be that of the longest idle."""
-        if len(self.connections) >= self.most and self.idle:
-            next(iter(self.idle)).leave()
-        if len(self.connections) >= self.most:
-            return False
-        self.connections.add(connection)
-        return True
-
-    def stop(self) -> None:
-        """Idle connections end now, the others with their request, or `graceful` seconds from now."""
-        self.stop_at = trio.current_time() + self.limits.graceful
-        for connection in list(self.connections):
-            connection.stop()
 
 
 class Connection(TCPServer):

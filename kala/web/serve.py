@@ -13,7 +13,7 @@ from quart_trio import QuartTrio
 
 from kala.errors import SettingsError
 from kala.settings import Settings
-from kala.web.guard import GuardConfig, Limits
+from kala.web.limits import GuardConfig, Limits
 from kala.web.shortway import ShortWay
 
 SILENCE = 30

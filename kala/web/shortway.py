@@ -16,9 +16,9 @@ from urllib.parse import unquote
 import h11
 import trio
 
-from kala.web.app import may_last
 from kala.web.guard import Connection
 from kala.web.problems import problem_of
+from kala.web.whole import may_last
 
 LARGEST = 64 << 10
 """Bytes of a request, head and body: the most that is waited for here."""

@@ -123,7 +123,7 @@ def test_what_is_not_ours_is_refused_and_left_alone(path: Path, make: Callable[[
 
 def test_a_path_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreRefused, match=r"file/kala\.db: its folder cannot be made .File exists"):
+    with pytest.raises(StoreRefused, match=r"file/kala\.db: its folder cannot be made or read .File exists"):
         SqliteDriver(tmp_path / "file" / "kala.db").open()
 
 

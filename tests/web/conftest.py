@@ -7,7 +7,8 @@ import pytest
 
 from kala.settings import Settings
 from kala.web import serve as serving
-from kala.web.guard import Connection, GuardConfig, Limits
+from kala.web.guard import Connection
+from kala.web.limits import GuardConfig, Limits
 
 from .server import LIMITS, Server
 

@@ -6,6 +6,7 @@ Only the attempt is pretended: a command "true" succeeds, "false" fails, and "wa
 import http.client
 import json
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ from kala.stop import Stop
 from kala.store import Store
 from kala.web import serve as serving
 from kala.web.app import create_app
-from kala.web.guard import GuardConfig, Limits
+from kala.web.limits import GuardConfig, Limits
 
 DEADLINE = 10.0
 FUTURE = "R/2099-01-01T00:00:00Z/P1D"
@@ -169,3 +170,20 @@ class Answer:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+def request(
+    line: bytes = b"GET /healthz HTTP/1.1", *fields: bytes, body: bytes = b"", host: bytes = b"localhost"
+) -> bytes:
+    return b"\r\n".join([line, b"Host: " + host, *fields, b"", body])
+
+
+def connections(server: Server) -> list[Any]:
+    return list(server.call(lambda: list(server.guard.connections)))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to be"
+        time.sleep(0.01)

@@ -1,17 +1,12 @@
 """The routes, over real sockets and the real service; on both ways through the server."""
 
-import gzip
-import json
-import time
 from typing import Any
 
-import httpx2
 import pytest
 
 from kala.errors import StoreUnavailable
 
-from .server import FUTURE, Server
-from .test_guard import until
+from .server import FUTURE, Server, until
 
 MISSING = "00000000-0000-0000-0000-000000000000"
 ZERO = "0001-01-01T00:00:00Z"
@@ -134,14 +129,6 @@ def test_an_edit_replaces_what_it_names_if_the_version_is_the_one_seen(either: S
     assert either.ask("PATCH", path, {"schedule": "x"}).json["fields"].keys() == {"schedule"}
 
 
-def test_delete_all_and_the_empty_list(either: Server) -> None:
-    for _ in range(3):
-        either.create()
-    assert either.ask("DELETE", "/api/v1/job/all").status == 204
-    assert either.ask("GET", "/api/v1/job/").json == {"jobs": {}}
-    assert either.ask("GET", "/api/v1/job/?limit=5").json == {"jobs": {}, "next": None}
-
-
 def test_children_show_as_dependent_jobs(server: Server) -> None:
     parent = server.create()
     assert server.ask("GET", f"/api/v1/job/{parent}/").json["job"]["dependent_jobs"] is None
@@ -179,62 +166,6 @@ def test_all_results_that_are_kept_are_shown_of_one_job(server: Server) -> None:
     server.driver.away = None
 
 
-def test_the_list_is_whole_in_order_and_valid_while_jobs_come_and_go(either: Server) -> None:
-    ids = [either.create() for _ in range(120)]
-    answer = either.ask("GET", "/api/v1/job/")
-    assert list(answer.json["jobs"]) == ids
-    # pages of it join to the whole
-    pages: list[str] = []
-    after: str | None = ""
-    while after is not None:
-        page = either.ask("GET", f"/api/v1/job/?limit=50{f'&after={after}' if after else ''}").json
-        pages += page["jobs"]
-        after = page["next"]
-    assert pages == ids
-
-
-@pytest.mark.slow
-def test_a_list_of_ten_thousand_is_fast_and_does_not_hold_others_up(server: Server) -> None:
-    # given 10,000 jobs
-    job = {"name": "j", "id": "", "command": "true", "schedule": FUTURE}
-    jobs = {f"{number:08}-0000-4000-8000-000000000000": job for number in range(10_000)}
-    imported = server.ask("POST", "/api/v1/job/import/", {"jobs": jobs})
-    assert len(imported.json["imported"]) == 10_000
-    # when the list is read, then it is soon there: 0.15 s here, the rest is for a busy machine
-    begun = time.monotonic()
-    answer = server.ask("GET", "/api/v1/job/")
-    assert time.monotonic() - begun < 3
-    assert len(answer.json["jobs"]) == 10_000
-    # and others have their turn in between
-    connection = server.connect()
-    connection.request("GET", "/api/v1/job/")
-    begun = time.monotonic()
-    assert server.ask("GET", "/healthz").status == 200
-    between = time.monotonic() - begun
-    response = connection.getresponse()
-    assert len(json.loads(response.read())["jobs"]) == 10_000
-    connection.close()
-    assert between < 0.5
-
-
-def test_answers_are_packed_when_asked_for(either: Server) -> None:
-    job = either.create(command="true " + "x" * 3000)
-    for path in (f"/api/v1/job/{job}/", "/api/v1/job/", "/webui/static/kala.js"):
-        plain = either.ask("GET", path)
-        packed = either.ask("GET", path, Accept_Encoding="br, gzip;q=0.5")
-        assert (plain.headers["Content-Encoding"], packed.headers["Content-Encoding"]) == (None, "gzip")
-        assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding"
-        assert gzip.decompress(packed.body) == plain.body
-        assert len(packed.body) < len(plain.body)
-        assert either.ask("GET", path, Accept_Encoding="gzip;q=0").headers["Content-Encoding"] is None
-        assert either.ask("HEAD", path, Accept_Encoding="gzip").body == b""
-    # what is small is not
-    assert either.ask("GET", "/healthz", Accept_Encoding="gzip").headers["Content-Encoding"] is None
-    # and a client that packs for itself understands it
-    with httpx2.Client(base_url=either.urls[0]) as client:
-        assert client.get("/api/v1/job/").json()["jobs"][job]["id"] == job
-
-
 @pytest.mark.parametrize(
     "path", ["/", "/webui/", "/healthz", "/api/v1/job/", "/api/v1/stats/", "/webui/static/kala.css"]
 )
@@ -249,24 +180,6 @@ def test_options_tells_the_methods(either: Server) -> None:
     answer = either.ask("OPTIONS", "/api/v1/job/x/")
     assert (answer.status, answer.body) == (204, b"")
     assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "PATCH", "DELETE"}
-
-
-def test_an_import_takes_what_a_list_answers(either: Server) -> None:
-    # given what another server lists: a job that can be taken, and two that cannot
-    job = either.create()
-    listed = either.ask("GET", "/api/v1/job/").json
-    either.ask("DELETE", "/api/v1/job/all/")
-    good = listed["jobs"][job]
-    listed["jobs"]["11111111-0000-4000-8000-000000000000"] = {**good, "schedule": "nonsense"}
-    listed["jobs"]["22222222-0000-4000-8000-000000000000"] = 7
-    # when it is imported
-    report = either.ask("POST", "/api/v1/job/import/", listed)
-    # then the one is there with its id, and the others are refused with the reason
-    assert report.status == 200
-    assert report.json["imported"] == [job]
-    assert set(report.json["refused"]) == set(listed["jobs"]) - {job}
-    assert "schedule" in report.json["refused"]["11111111-0000-4000-8000-000000000000"]
-    assert either.ask("GET", f"/api/v1/job/{job}/").json["job"]["name"] == good["name"]
 
 
 def test_while_the_database_is_away_reads_are_served_and_writes_told_so(either: Server) -> None:

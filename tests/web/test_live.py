@@ -21,10 +21,9 @@ from wsproto.events import (
 
 from kala.events import Event
 from kala.web import live
-from kala.web.guard import Limits
+from kala.web.limits import Limits
 
-from .server import DEADLINE, Server
-from .test_guard import connections, until
+from .server import DEADLINE, Server, connections, until
 
 
 class Client:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from kala.web.shortway import head_of
 
-from .test_guard import JOB, PACKETS, request
+from .server import request
+from .test_guard import JOB, PACKETS
 
 PLAIN = [
     request(),

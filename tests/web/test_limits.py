@@ -1,0 +1,132 @@
+"""Limits on time and number, and how the server stops."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from kala.web.limits import Limits
+
+from .server import DEADLINE, Server, connections, request, until
+
+
+def test_idle_connections_end(running: Callable[..., Server]) -> None:
+    # given a connection that has had its answer
+    server = running(Limits(idle=0.3, linger=0.2, head=5))
+    connection = socket.create_connection(server.address, timeout=DEADLINE)
+    connection.sendall(request())
+    assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+    # when nothing more comes, then the server closes it
+    assert connection.recv(65_536) == b""
+    connection.close()
+    until(lambda: not connections(server))
+
+
+def test_stop_does_not_wait_for_idle_connections(either: Server) -> None:
+    kept = []
+    for _ in range(20):
+        connection = either.connect()
+        connection.request("GET", "/healthz")
+        connection.getresponse().read()
+        kept.append(connection)
+    silent = socket.create_connection(either.address)
+    begun = time.monotonic()
+    either.stop()
+    assert time.monotonic() - begun < 0.8
+    for one in [*kept, silent]:
+        one.close()
+
+
+def test_a_run_that_ends_as_the_daemon_stops_is_answered(either: Server) -> None:
+    # given a start that waits for its run
+    job = either.create(command="wait")
+    connection = either.connect()
+    connection.request("POST", f"/api/v1/job/start/{job}/")
+    until(lambda: either.attempts == 1)
+    # when the daemon stops, which waits for its runs, then it has its answer
+    either.stop()
+    assert connection.getresponse().status == 204
+
+
+def test_a_list_that_is_being_read_when_the_daemon_stops_comes_whole(either: Server) -> None:
+    # given a list larger than all buffers, of which a client has read the beginning
+    fill(either)
+    connection = socket.create_connection(either.address, timeout=DEADLINE)
+    connection.sendall(request(b"GET /api/v1/job/ HTTP/1.1"))
+    answer = connection.recv(1000)
+    # when the daemon stops
+    stopping = threading.Thread(target=either.stop)
+    stopping.start()
+    until(lambda: either.guard.stop_at < float("inf"))
+    # then the rest comes
+    while data := connection.recv(65_536):
+        answer += data
+    assert answer.endswith(b"}}\r\n0\r\n\r\n")
+    stopping.join(DEADLINE)
+    connection.close()
+
+
+def fill(server: Server) -> None:
+    """Jobs whose list is 12 MB."""
+    for _ in range(100):
+        server.create(command="true " + "x" * 120_000)
+
+
+def test_a_peer_that_reads_nothing_is_cut_off(running: Callable[..., Server]) -> None:
+    # given a list larger than all buffers
+    server = running(Limits(send=0.5, graceful=0.5, linger=0.2))
+    fill(server)
+    stalled = socket.create_connection(server.address, timeout=DEADLINE)
+    stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    # when its reader stalls
+    stalled.sendall(request(b"GET /api/v1/job/ HTTP/1.1"))
+    until(lambda: len(connections(server)) == 1)
+    # then it is cut off, and others are not
+    assert server.ask("GET", "/healthz").status == 200
+    until(lambda: not connections(server))
+    # and when another stalls as the server stops, it does not hold that up
+    again = socket.create_connection(server.address, timeout=DEADLINE)
+    again.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    again.sendall(request(b"GET /api/v1/job/ HTTP/1.1"))
+    until(lambda: len(connections(server)) == 1)
+    begun = time.monotonic()
+    server.stop()
+    assert time.monotonic() - begun < 2.5
+    stalled.close()
+    again.close()
+
+
+def test_above_the_limit_idle_connections_make_room_and_busy_ones_do_not(running: Callable[..., Server]) -> None:
+    # given as many connections as may be, all idle
+    server = running(Limits(connections=3, linger=0.2, graceful=0.5))
+    kept = []
+    for _ in range(3):
+        one = server.connect()
+        one.request("GET", "/healthz")
+        one.getresponse().read()
+        kept.append(one)
+    # when one more comes, then it is served in place of the longest idle
+    assert server.ask("GET", "/healthz").status == 200
+    assert kept[0].sock is not None
+    assert kept[0].sock.recv(1) == b""
+    # given that all are busy
+    job = server.create(command="wait")
+    busy = []
+    for _ in range(3):
+        one = server.connect()
+        one.request("POST", f"/api/v1/job/start/{job}/")
+        busy.append(one)
+    until(lambda: len(server.call(lambda: [c for c in server.guard.connections if c.phase == "answer"])) == 3)
+    # then one more is refused, with the reason
+    refused = server.ask("GET", "/healthz")
+    assert refused.status == 503
+    assert "too many connections" in refused.json["error"]
+    assert refused.headers["Retry-After"] == "1"
+    # and served when there is room again
+    server.let_go()
+    for one in busy:
+        assert one.getresponse().status == 204
+        one.close()
+    until(lambda: server.ask("GET", "/healthz").status == 200)
+    for one in kept:
+        one.close()

@@ -85,6 +85,7 @@ class Daemon:
             environment=os.environ,
             output_limit=settings.output_limit,
             connections=self.connections,
+            children=self.store.roster.children,
         )
         self.max_runs = settings.max_runs or runs_that_files_allow()
         self.scheduler = Scheduler(self.store, self.clock, self.hub, self.lease, runner.attempt, max_runs=self.max_runs)
@@ -117,6 +118,7 @@ class Daemon:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with trio.open_nursery() as root:
                 root.start_soon(self._heed, signals)
+                root.start_soon(self.connections.tend)
                 web = partial(serve, create_app(self.service, self.settings), self.settings, stop=stop_web)
                 async with trio.open_nursery() as serving:
                     urls = await serving.start(web)

@@ -244,12 +244,16 @@ def begin(record: Record, *, run_id: str, instance: str, now: Moment) -> Change:
     return _with_run(record, replace(run, state=State.CLAIMED, instance=instance, not_before=None, reason=""))
 
 
-def put_back(record: Record, *, run_id: str, instance: str, reason: str) -> Change:
-    """A claimed run that was not started, and is not to be now, waits again."""
+def put_back(record: Record, *, run_id: str, instance: str, reason: str, now: Moment) -> Change:
+    """A claimed run that was not started, and is not to be now, waits again. Of a disabled or deleted job it goes."""
     run = find(record, run_id)
     if run is None or run.state is not State.CLAIMED or run.instance != instance:
         raise Stale(f"run {run_id} is not ours any more")
-    return _with_run(record, replace(run, state=State.WAITING, instance="", reason=reason))
+    change = _with_run(record, replace(run, state=State.WAITING, instance="", reason=reason))
+    if record.deleted is not None:
+        change = merged(change, drop_waiting(change.record, DELETED, now, instance))
+        return change if change.record.open else merged(change, close_gap(change.record))
+    return merged(change, drop_waiting(change.record, DISABLED, now, instance)) if record.disabled else change
 
 
 def find(record: Record, run_id: str) -> Run | None:

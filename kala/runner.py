@@ -1,6 +1,6 @@
 """One attempt of a run: what it is told, the command or the HTTP call, and what came of it, as a value."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from urllib.parse import quote
 
@@ -20,7 +20,8 @@ OURS = "KALA_"
 
 
 class Runner:
-    """Makes attempts. `environment` is what every process gets besides what it is told of its run."""
+    """Makes attempts. `environment` is what every process gets besides what it is told of its run; `children` names
+    the jobs that depend on one, for templates."""
 
     def __init__(
         self,
@@ -30,8 +31,10 @@ class Runner:
         environment: Mapping[str, str],
         output_limit: int,
         connections: Connections,
+        children: Callable[[str], Sequence[str] | None],
     ) -> None:
         self._clock, self._node, self._output_limit, self._connections = clock, node, output_limit, connections
+        self._children = children
         self._environment = Environment({k: v for k, v in environment.items() if not k.startswith(OURS)})
 
     async def attempt(self, record: Record, run: Run, stop: Stop) -> tuple[Attempt, bytes]:
@@ -63,7 +66,7 @@ class Runner:
 
     async def _command(self, record: Record, run: Run, told: dict[str, str], stop: Stop) -> tuple[Attempt, bytes]:
         job, environment = record.job, self._environment.extended(told)
-        command = _rendered(job.command, record)
+        command = self._rendered(job.command, record)
         if job.shell:
             argv = ["/bin/sh", "-c", command]
         else:
@@ -82,7 +85,7 @@ class Runner:
     async def _call(self, record: Record, run: Run, told: dict[str, str], stop: Stop) -> tuple[Attempt, bytes]:
         job = record.job
         call = job.remote or Remote()
-        call = replace(call, url=_rendered(call.url, record), body=_rendered(call.body, record))
+        call = replace(call, url=self._rendered(call.url, record), body=self._rendered(call.body, record))
         # Header values are ASCII by RFC 9110: a name beyond it travels percent-encoded.
         headers = {
             name.replace("_", "-").title(): quote(value, safe=" !#$&'()*+,/:;=?@[]~") for name, value in told.items()
@@ -98,11 +101,11 @@ class Runner:
             stop=stop,
         )
 
+    def _rendered(self, text: str, record: Record) -> str:
+        if not (delimiters := record.job.template_delimiters):
+            return text
+        return template.render(text, delimiters, template.members_of(record, self._children(record.id) or ()))
+
 
 def _number(run: Run) -> int:
     return len(run.attempts) + 1
-
-
-def _rendered(text: str, record: Record) -> str:
-    delimiters = record.job.template_delimiters
-    return template.render(text, delimiters, template.members_of(record)) if delimiters else text

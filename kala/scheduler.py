@@ -314,7 +314,8 @@ class Scheduler:
 
     async def _put_back(self, job_id: str, run: Run, reason: str) -> None:
         """What was claimed, and must not start, waits again."""
-        decide = partial(ledger.put_back, run_id=run.id, instance=run.instance, reason=reason)
+        now = self._clock.now()
+        decide = partial(ledger.put_back, run_id=run.id, instance=run.instance, reason=reason, now=now)
         self._known.discard(run.id)
         try:
             await self._store.change(job_id, decide, patient=True)

@@ -60,9 +60,10 @@ async def taken(store: Store, clock: TrioClock, *jobs: Imported) -> tuple[str, d
 
 
 def new(job_id: str) -> Callable[[register.Others], list[Change]]:
-    return lambda draft: [register.create(job(), draft, job_id=job_id, now=NOW, disabled=False)]
+    return lambda draft: [register.create(job(), draft, job_id=job_id, now=NOW - 1, disabled=False)]
 
 
+TWO = job("R1/2030-01-01T00:00:00Z/PT1M")
 RAN = Counters(number_of_finished_runs=1)
 TWICE = Counters(number_of_finished_runs=2)
 
@@ -103,22 +104,24 @@ TWICE = Counters(number_of_finished_runs=2)
             id="Rn done",
         ),
         pytest.param(
-            other("A", job("R1/2030-01-01T00:00:00Z/PT1M"), next_run_at=at(1), metadata=RAN, is_done=True, disabled=True),
+            other("A", TWO, next_run_at=at(1), metadata=RAN, is_done=True, disabled=True),
             "next 1, 1 left",
             id="Rn called done because it was disabled",
         ),
         pytest.param(
-            other("A", job("R1/2030-01-01T00:00:00Z/PT1M"), next_run_at=at(1), metadata=TWICE, is_done=True, disabled=True),
+            other("A", TWO, next_run_at=at(1), metadata=TWICE, is_done=True, disabled=True),
             "next -, 0 left",
             id="Rn done, and disabled",
         ),
-        pytest.param(other("A", next_run_at=at(8), is_done=True, disabled=True), "next 8, ∞ left", id="R is never done"),
+        pytest.param(
+            other("A", next_run_at=at(8), is_done=True, disabled=True), "next 8, ∞ left", id="R is never done"
+        ),
         pytest.param(other("A", job("")), "next 9:30, 1 left", id="no schedule: at once"),
         pytest.param(other("A", job(""), metadata=RAN, is_done=True), "next -, 0 left", id="no schedule, done"),
         pytest.param(other("A", parents="P", next_run_at=at(12)), "next -, 0 left", id="a child"),
         pytest.param(other("A", parents="P", is_done=True, metadata=RAN), "next -, 0 left", id="a child that has run"),
     ],
-)  # fmt: skip
+)
 @simulated
 async def test_where_a_job_goes_on(one: Imported, after: str) -> None:
     clock = TrioClock(NOW)

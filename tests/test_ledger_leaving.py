@@ -1,4 +1,4 @@
-"""What is left behind: by instances that died, by jobs that are disabled or deleted, by schedules that were replaced."""
+"""What is left behind: by instances that died, by jobs disabled or deleted, by schedules that were replaced."""
 
 import pytest
 from records import ONCE, at, attempt, decided, job, lines, record, run, standing

@@ -1,14 +1,15 @@
 """Random decisions on one record, one after another: whatever comes, every occurrence is accounted for."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from definitions import DEFINITIONS, Era
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from records import MINUTELY, ONCE, T0, Jobs, at, decided
+from records import T0, Jobs, at, decided
 
 from kala import ledger, register, schedule
 from kala.clock import SECOND, Moment
@@ -19,51 +20,7 @@ from kala.states import COUNTED, ENDED, NOT_RUN, OPEN, State, Trigger
 
 EXPLORED = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
-SCHEDULES = [
-    ONCE,
-    "",
-    MINUTELY,
-    "R1/2030-01-01T00:00:00Z/PT1M",
-    "R3/2030-01-01T00:00:10Z/PT20S",
-    "R/2030-01-01T00:00:00Z/PT7S",
-    "R0/2030-01-01T00:03:00Z/PT1M",
-    "R5/2030-01-01T00:02:00Z/PT5M",
-]
-DEFINITIONS = st.builds(
-    Job,
-    st.just("j"),
-    st.just("true"),
-    schedule=st.sampled_from(SCHEDULES),
-    retries=st.integers(0, 2),
-    epsilon=st.sampled_from(["", "PT0S", "PT30S"]),
-    on_failure_job=st.sampled_from(["", "F"]),
-    parent_jobs=st.sampled_from([None, None, None, ["P"]]),
-    resume_at_next_scheduled_time=st.sampled_from([False, False, True]),
-    overlap=st.sampled_from(["queue", "skip", "allow"]),
-    catch_up=st.sampled_from(["once", "none", "all"]),
-    catch_up_limit=st.integers(1, 4),
-    catch_up_window=st.sampled_from(["", "PT1M", "PT3M"]),
-    on_lost=st.sampled_from(["record", "rerun"]),
-)
 OTHERS = [Record("F", Job("f"), 0), Record("P", Job("p"), 0)]
-
-
-class Era:
-    """The time of one schedule: what it has named until now, and how many claims there may be."""
-
-    def __init__(self, record: Record) -> None:
-        self.text, self.first, self.claims = record.job.schedule, record.cursor, record.remaining
-
-    def named(self, until: Moment | None) -> list[Moment]:
-        """The occurrences from the first cursor to `until`."""
-        if self.first is None or until is None or until < self.first:
-            return []
-        return self.between(self.first, until)
-
-    def between(self, first: Moment, last: Moment) -> list[Moment]:
-        if not self.text:
-            return [first]
-        return list(schedule.parse(self.text).occurrences(first - 1, last))
 
 
 class OneJob(RuleBasedStateMachine):
@@ -125,10 +82,7 @@ class OneJob(RuleBasedStateMachine):
     def tick(self, slot: bool, punctual: bool) -> None:
         cursor, version = self.record.cursor, self.record.version
         assert cursor is not None
-        if punctual and not self.beside:
-            now = cursor  # as if it had been looked at in time
-        else:
-            now = self.now
+        now = cursor if punctual else self.now  # as if it had been looked at in time
         more: dict[str, Any] = {"version": version, "cursor": cursor, "now": now, "run_id": self.new_id()}
         more |= {"instance": self.instance, "slot": slot}
         self.apply(decided(ledger.claim, self.record, **more), lambda record: ledger.claim(record, **more))
@@ -155,11 +109,16 @@ class OneJob(RuleBasedStateMachine):
         more: dict[str, Any] = {"run_id": run.id, "instance": self.instance, "now": self.now}
         change = decided(ledger.begin, self.record, **more)
         self.apply(change, lambda record: ledger.begin(record, **more))
-        epsilon = self.record.job.epsilon
-        if run.reason == "retry" and epsilon and self.now - run.scheduled_for > schedule.duration(epsilon):
+        epsilon, failed = self.record.job.epsilon, (State.FAILED, State.TIMED_OUT)
+        if (
+            run.attempts
+            and run.attempts[-1].state in failed
+            and epsilon
+            and self.now - run.scheduled_for > schedule.duration(epsilon)
+        ):
             assert ledger.find(self.record, run.id) is None
             assert change.answer is not None
-            assert change.answer.state in (State.FAILED, State.TIMED_OUT)
+            assert change.answer.state in failed
 
     @precondition(lambda self: any(run.state is State.CLAIMED for run in self.record.open))
     @rule(
@@ -176,6 +135,13 @@ class OneJob(RuleBasedStateMachine):
         self.apply(decided(ledger.end_attempt, self.record, **more), lambda record: ledger.end_attempt(record, **more))
         with pytest.raises(Stale):
             ledger.end_attempt(self.record, **(more | {"instance": "of another"}))
+
+    @precondition(lambda self: any(run.state is State.CLAIMED for run in self.record.open))
+    @rule(data=st.data())
+    def put_back(self, data: st.DataObject) -> None:
+        run = data.draw(st.sampled_from([run for run in self.record.open if run.state is State.CLAIMED]))
+        more: dict[str, Any] = {"run_id": run.id, "instance": self.instance, "reason": "limit", "now": self.now}
+        self.apply(decided(ledger.put_back, self.record, **more), lambda record: ledger.put_back(record, **more))
 
     @precondition(lambda self: self.record.outbox)
     @rule(data=st.data())

@@ -159,6 +159,38 @@ def test_a_run_that_is_not_there_does_not_begin() -> None:
         begin(record(), "r")
 
 
+# Claimed, and not started after all: the lease is not valid, or there is no place.
+
+
+@pytest.mark.parametrize(
+    ("stopped", "then", "rows", "after"),
+    [
+        pytest.param({}, ["schedule 0 waiting limit"], [], "next -, 0 left", id="it waits again"),
+        pytest.param({"disabled": True}, [], [], "next 0, 1 left", id="disabled meanwhile: it is still to come"),
+        pytest.param({"deleted": at(4)}, [], ["schedule 0 skipped deleted"], "next -, 0 left", id="deleted meanwhile"),
+    ],
+)
+def test_put_back(stopped: dict[str, object], then: list[str], rows: list[str], after: str) -> None:
+    before = record(job(ONCE), cursor=None, remaining=0, last_due=at(0), open=(run(),), **stopped)
+    more = {"run_id": "r", "reason": "limit", "now": at(5)}
+    change = decided(ledger.put_back, before, instance="i", **more)
+    assert lines(change.record.open) == then
+    assert lines(change.rows) == rows
+    assert standing(change.record) == after
+    assert list(ledger.next_up(change.record)) == list(change.record.open)
+    for late, instance in ((change.record, "i"), (before, "another")):
+        with pytest.raises(Stale):
+            ledger.put_back(late, instance=instance, **more)
+
+
+def test_of_a_deleted_job_that_is_put_back_nothing_stays_open() -> None:
+    gap = run("gap", at(-3), State.SKIPPED, reason="overlap", until=at(-1), count=3)
+    before = record(cursor=None, remaining=0, deleted=at(4), open=(run(),), gap=gap)
+    change = decided(ledger.put_back, before, run_id="r", instance="i", reason="limit", now=at(5))
+    assert lines(change.rows) == ["schedule 0 skipped deleted", "skipped overlap -3..-1 ×3"]
+    assert change.record.gap is None
+
+
 def test_two_starts_run_in_order() -> None:
     """Given two starts at once, when the first has ended and settled, then the second begins."""
     first = start(record(cursor=at(9)), run_id="one")

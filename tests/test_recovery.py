@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from world import FAIL, START, Act, World, every, inline, moments, simulated
+from world import FAIL, START, Act, World, at, every, inline, moments, simulated
 
 from kala.clock import TrioClock
 from kala.drivers.contract import Element
@@ -48,7 +48,7 @@ async def test_a_run_cut_off_by_a_kill_is_lost_or_runs_again_as_the_job_says(
             world.agrees()
     # and it says what, of which job, and why
     (line,) = [record.fields for record in caplog.records if record.message == "a run was cut off"]  # type: ignore[attr-defined]
-    assert (line["job"], line["scheduled_for"]) == (job, START + 1_000_000)
+    assert (line["job"], line["scheduled_for"]) == (job, at(1))
     assert dead.lease.id in line["reason"]
     assert [r.fields["instance"] for r in caplog.records if r.message == "an instance has died"] == [dead.lease.id]  # type: ignore[attr-defined]
 

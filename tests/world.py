@@ -23,7 +23,7 @@ from kala.jobjson import rfc3339
 from kala.lease import Lease
 from kala.recovery import take_over
 from kala.schedule import Schedule
-from kala.scheduler import Scheduler
+from kala.scheduler import RunAttempt, Scheduler
 from kala.service import Service
 from kala.states import COUNTED, NOT_RUN, State
 from kala.stop import Stop
@@ -96,14 +96,21 @@ class World:
     """
 
     def __init__(
-        self, driver: Driver, clock: Clock, *, max_runs: int = 1000, mortal: bool = False, in_thread: Any = inline
+        self,
+        driver: Driver,
+        clock: Clock,
+        *,
+        max_runs: int = 1000,
+        mortal: bool = False,
+        in_thread: Any = inline,
+        attempt: RunAttempt | None = None,
     ) -> None:
         self.driver, self.clock, self.hub, self.in_thread = driver, clock, Hub(), in_thread
         self.store = Store(driver, clock, self.hub, in_thread)
         self.lease = Lease(driver, "here")
         if mortal:
             self.lease.instance = replace(self.lease.instance, pid=NO_PROCESS)
-        self.scheduler = Scheduler(self.store, clock, self.hub, self.lease, self.attempt, max_runs=max_runs)
+        self.scheduler = Scheduler(self.store, clock, self.hub, self.lease, attempt or self.attempt, max_runs=max_runs)
         self.service = Service(self.store, self.scheduler, self.lease, clock, self.hub)
         self.acts: defaultdict[str, deque[Act]] = defaultdict(lambda: deque([Act()]))
         self.started: list[Started] = []
@@ -141,6 +148,7 @@ class World:
 
     def kill(self) -> None:
         """As kill -9: nothing more is written."""
+        self.lease._stop.set()
         self._killed = True
         self._nursery.cancel_scope.cancel()
 

@@ -2,12 +2,15 @@
 
 import gzip
 import json
+import socket
 import time
 
 import httpx2
 import pytest
 
-from .server import FUTURE, Server
+from kala.web.app import IMPORT_LIMIT
+
+from .server import DEADLINE, FUTURE, Server, request, until
 
 
 def test_delete_all_and_the_empty_list(either: Server) -> None:
@@ -90,3 +93,29 @@ def test_an_import_takes_what_a_list_answers(either: Server) -> None:
     assert set(report.json["refused"]) == set(listed["jobs"]) - {job}
     assert "schedule" in report.json["refused"]["11111111-0000-4000-8000-000000000000"]
     assert either.ask("GET", f"/api/v1/job/{job}/").json["job"]["name"] == good["name"]
+
+
+def test_imports_are_large_and_one_at_a_time(either: Server) -> None:
+    # given an import of which a part has come
+    body = json.dumps({"jobs": {}}).encode()
+    first = socket.create_connection(either.address, timeout=DEADLINE)
+    line = b"POST /api/v1/job/import/ HTTP/1.1"
+    first.sendall(request(line, b"Transfer-Encoding: chunked") + b"%x\r\n%s\r\n" % (len(body), body))
+    until(lambda: either.app.importing)
+    # then another is told to come back, and other requests are not
+    second = either.ask("POST", "/api/v1/job/import/", body)
+    assert (second.status, second.headers["Retry-After"]) == (503, "5")
+    either.create()
+    # and when the first has come whole, the next is taken
+    first.sendall(b"0\r\n\r\n")
+    assert first.recv(65_536).startswith(b"HTTP/1.1 200")
+    first.close()
+    until(lambda: not either.app.importing)
+    assert either.ask("POST", "/api/v1/job/import", body).json == {"imported": [], "refused": {}}
+    # but none that is larger than the limit
+    connection = either.connect()
+    connection.putrequest("POST", "/api/v1/job/import/")
+    connection.putheader("Content-Length", str(IMPORT_LIMIT + 1))
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+    connection.close()

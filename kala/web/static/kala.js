@@ -243,5 +243,6 @@ $("form").addEventListener("submit", async (event) => {
 });
 
 live(false);
-touch("", true);
+wholeList = true;
+read();
 connect();

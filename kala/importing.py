@@ -1,6 +1,7 @@
 """`kala import`: the jobs of another server, into the database of a daemon that is down, or into one that runs."""
 
 import json
+import logging
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,7 @@ from kala.portions import Portion, portions
 from kala.settings import Settings
 from kala.store import Store
 
+log = logging.getLogger(__name__)
 API = "/api/v1/job/"
 TIMEOUT = httpx2.Timeout(120.0, connect=10.0)
 """Seconds. The original, with a hundred thousand jobs, thinks for some before the first byte."""
@@ -190,6 +192,13 @@ def into_database(settings: Settings, source: Source, done: Done) -> ImportRepor
         driver.close()
 
 
+def _give_back(lease: Lease) -> None:
+    try:
+        lease.give_back()
+    except KalaError as fault:  # the report is worth more; a daemon that starts here sees that this process is gone
+        log.warning("the lease could not be given back: %s", fault)
+
+
 async def _into_database(store: Store, lease: Lease, shared: bool, todo: Sequence[Portion], done: Done) -> ImportReport:
     await store.load()
     try:
@@ -209,8 +218,7 @@ async def _into_database(store: Store, lease: Lease, shared: bool, todo: Sequenc
                 fault = error
             store.close()
     finally:
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(lease.give_back)
+        await trio.to_thread.run_sync(_give_back, lease)
     if fault is not None:
         raise ImportStopped(report, str(fault))
     return report

@@ -27,13 +27,17 @@ class Others(Protocol):
         """The jobs that name this one as a parent, in the order in which they were added."""
 
 
-def create(job: Job, others: Others, *, job_id: str, now: Moment, disabled: bool) -> Change:
-    """A new job. A job without schedule and parents is due at once."""
+def create(
+    job: Job, others: Others, *, job_id: str, now: Moment, disabled: bool, created: Moment | None = None
+) -> Change:
+    """A new job. A job without schedule and parents is due at once. A start that has passed since it was looked at is
+    late, and runs. `created` (`now` when None) is its place in the order in which jobs were added."""
     if others.get(job_id) is not None:
         raise JobExists(job_id)
     check_links(job_id, job, others)
-    cursor, remaining = first_due(job, now)
-    record = Record(job_id, job, now, disabled=disabled, cursor=cursor, remaining=remaining)
+    cursor, remaining = first_due(job, now - ledger.LATE if job.schedule else now)
+    created = now if created is None else created
+    record = Record(job_id, job, created, disabled=disabled, cursor=cursor, remaining=remaining)
     return _saved(record, now)
 
 

@@ -94,10 +94,10 @@ class Service:
     async def create(self, job: Job, *, disabled: bool = False) -> Record:
         """A new job. Raises `Invalid` when its parents or its failure job are not there or would make a cycle."""
         self._demand_going_on()
-        job_id, now = new_id(), self._store.new_moment()
+        job_id, created, now = new_id(), self._store.new_moment(), self.clock.now()
 
         def decide(draft: Draft) -> list[Change]:
-            return [register.create(job, draft, job_id=job_id, now=now, disabled=disabled)]
+            return [register.create(job, draft, job_id=job_id, now=now, disabled=disabled, created=created)]
 
         return (await self._store.transact(decide))[0].record
 

@@ -40,6 +40,14 @@ def kala(start_kala: Callable[..., KalaProcess]) -> KalaProcess:
 
 
 @pytest.fixture
+def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings come from this machine: an empty home folder, and no variables of ours."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith("KALA_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
 def program() -> Callable[[str], str]:
     """The path of a program that a test needs. Where it is missing, the test is skipped, and fails when `CI` is set."""
 

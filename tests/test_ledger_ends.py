@@ -135,6 +135,13 @@ def test_without_a_schedule_epsilon_counts_from_the_trigger(trigger: Trigger, mi
     assert bool(end(before, FAILED, now=at(minutes)).record.open) is again
 
 
+def test_epsilon_counts_from_the_scheduled_moment_however_late_the_run_is() -> None:
+    late = run(scheduled_for=at(-5), trigger=Trigger.CATCH_UP, created=at(0))
+    before = on(job(retries=1, epsilon="PT5M"), open=(late,))
+    assert end(before, FAILED, now=at(0)).record.open
+    assert not end(before, FAILED, now=at(0, 1)).record.open
+
+
 def test_the_failure_job_is_owed_once_for_all_attempts() -> None:
     now = on(job(retries=2, on_failure_job="F"))
     for number in range(3):

@@ -41,6 +41,22 @@ async def test_occurrences_run_on_the_grid_to_the_microsecond(case: str) -> None
 
 
 @simulated
+async def test_a_start_that_passes_while_the_job_is_made_is_late_and_runs() -> None:
+    clock = TrioClock(START)
+    world = World(MemoryDriver(), clock)
+    async with world.up():
+        await world.until(10)
+        once = await world.create("once", schedule=every("PT0S", first=9.9, repetitions=0))
+        daily = await world.create("daily", schedule=every("P1D", first=9.99))
+        clock.step(-5)  # jobs are still added after those before, but due by the clock
+        later = await world.create("later", schedule=every("PT0S", first=7, repetitions=0))
+        await world.until(20)
+        assert [moments(world.history(job)) for job in (once, daily, later)] == [[9.9], [9.99], [7]]
+        assert world.service.job_ids() == [once, daily, later]
+        assert world.record(later).created > world.record(daily).created
+
+
+@simulated
 async def test_a_run_longer_than_the_interval_does_not_move_the_grid() -> None:
     world = World(MemoryDriver(), TrioClock(START))
     async with world.up():

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import quart.wrappers
 import trio
 from quart import Quart, websocket
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 GOING_AWAY, TRY_AGAIN_LATER = 1001, 1013  # RFC 6455 7.4.1, and its registry of close codes
 QUIET = 20.0
 """Seconds without events after which an empty batch is sent: proxies end connections that are silent for a minute."""
+GONE: type[Exception] | tuple[()] = getattr(quart.wrappers, "ClientDisconnectedError", ())
+"""What Quart 0.23 raises when the client has gone while something waits for it; 0.22 cancels alone."""
 
 
 def add_routes(app: Quart, service: "Service") -> None:
@@ -24,16 +27,23 @@ def add_routes(app: Quart, service: "Service") -> None:
         Closes with 1001 when the daemon stops and with 1013 when the client reads too slowly: it may come back, and
         read afresh what it shows.
         """
-        await websocket.accept()
-        with service.hub.listen() as listener:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(discard)
-                code, reason = await forward(listener)
-                # Closing is done here: after an error hypercorn would close with 1000
-                await websocket.close(code, reason)
-                nursery.cancel_scope.cancel()
+        try:
+            await websocket.accept()
+            with service.hub.listen() as listener:
+                await converse(listener)
+        except* GONE:
+            pass
 
     app.add_websocket("/api/v1/events/", "events", events)
+
+
+async def converse(listener: Listener) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(discard)
+        code, reason = await forward(listener)
+        # Closing is done here: after an error hypercorn would close with 1000
+        await websocket.close(code, reason)
+        nursery.cancel_scope.cancel()
 
 
 async def discard() -> None:

@@ -138,15 +138,17 @@ PACKETS: list[tuple[str, list[bytes], set[int]]] = [
 def talk(server: Server, packets: list[bytes]) -> tuple[bytes, socket.socket]:
     """Send, then read until the server closes or says nothing more for a while. The connection is left open."""
     connection = socket.create_connection(server.address, timeout=DEADLINE)
+    answer = b""
     try:
         for number, packet in enumerate(packets):
-            if number:
+            if number and packets[number - 1] == OPEN:
+                answer += connection.recv(65_536)  # frames come after the handshake's answer
+            elif number:
                 time.sleep(PAUSE)
             connection.sendall(packet)
     except OSError:
         pass  # it has closed already; what it said is still to be read
-    connection.settimeout(LIMITS.head + 1)
-    answer = b""
+    connection.settimeout(0.05 if answer else LIMITS.head + 1)
     try:
         while data := connection.recv(65_536):
             answer += data

@@ -35,7 +35,8 @@ def create(
     if others.get(job_id) is not None:
         raise JobExists(job_id)
     check_links(job_id, job, others)
-    cursor, remaining = first_due(job, now - ledger.LATE if job.schedule else now)
+    start = schedule.parse(job.schedule).start if job.schedule else now
+    cursor, remaining = first_due(job, start if now - ledger.LATE <= start < now else now)
     created = now if created is None else created
     record = Record(job_id, job, created, disabled=disabled, cursor=cursor, remaining=remaining)
     return _saved(record, now)

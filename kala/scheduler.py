@@ -1,8 +1,8 @@
-"""What comes due, starts: this owns every job's timer and every run's task.
+"""What comes due, starts: this owns the timer of all jobs and the task of every run.
 
-The agenda task sleeps to the agenda's head and starts a task for each occurrence up to `LEAD` before its moment; that
-task is its timer, its claim, its process and its end. What waits (queued runs, retries, children, what is above
-`--max-runs`) is durable in the records, and is looked for in each record that changes (`_look`).
+The agenda task sleeps to the agenda's head and hands over a claim for each occurrence that has come; when that is
+durable the run gets its task, which is its process and its end. What waits (queued runs, retries, children, what is
+above `--max-runs`) is durable in the records, and is looked for in each record that changes (`_look`).
 """
 
 import logging
@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
 
+import outcome
 import trio
 
 from kala import events, ledger
 from kala.agenda import Agenda
-from kala.clock import SECOND, Clock, Moment
+from kala.clock import Clock, Moment
 from kala.draft import Draft
 from kala.errors import JobNotFound, KalaError, Stale, StoreRefused, StoreUnavailable
 from kala.events import Event
@@ -30,17 +30,10 @@ from kala.stop import Stop
 from kala.store import RETRY_FIRST, Store
 
 log = logging.getLogger(__name__)
-LEAD = SECOND
-"""How long before its moment an occurrence gets its task: a thousand due at once then cost nothing at that moment."""
 AGAIN = 60.0
 """Seconds until an occurrence whose claim the database does not take (too large) is tried again."""
 
 RunAttempt = Callable[[Record, Run, Stop], Awaitable[tuple[Attempt, bytes]]]
-
-
-class _Timer(NamedTuple):
-    cursor: Moment
-    scope: trio.CancelScope
 
 
 class Scheduler:
@@ -51,8 +44,10 @@ class Scheduler:
     ) -> None:
         self._store, self._clock, self._hub, self._lease, self._attempt = store, clock, hub, lease, attempt
         self._agenda = Agenda()
-        self._timers: dict[str, _Timer] = {}
-        self._nap, self._nap_until = trio.CancelScope(), 0
+        self._claiming: dict[str, Moment] = {}  # occurrences that have been handed over
+        self._claimed_all = trio.Event()
+        self._nap = trio.CancelScope()
+        self._nap_until: Moment | None = None
         self._sleeps: set[trio.CancelScope] = set()  # what may yet start a run
         self._free = max_runs
         self._queue: deque[tuple[str, str]] = deque()  # runs whose turn it is, above the limit
@@ -72,6 +67,8 @@ class Scheduler:
             task_status.started()
             with self._until_stopping():
                 await self._keep_agenda()
+            if self._claiming:
+                await self._claimed_all.wait()
 
     def stop_starting(self) -> None:
         """From now on nothing starts."""
@@ -113,84 +110,86 @@ class Scheduler:
         if record is not None and _is_on(record, run_id):
             await self._settled.setdefault(run_id, trio.Event()).wait()
 
-    # Timers.
+    # Occurrences.
 
     async def _keep_agenda(self) -> None:
         while True:
             await self._store.wait_up()
             head = self._agenda.head()
-            if head is not None and head - LEAD <= self._clock.now():
-                for cursor, job_id in self._agenda.pop_until(self._clock.now() + LEAD):
-                    timer = _Timer(cursor, trio.CancelScope())
-                    self._timers[job_id] = timer
-                    self._tasks.start_soon(self._occurrence, job_id, timer)
+            if head is not None and head <= self._clock.now():
+                for cursor, job_id in self._agenda.pop_until(self._clock.now()):
+                    self._claim(job_id, cursor)
                 continue
             with trio.CancelScope() as self._nap:
-                self._nap_until = head - LEAD if head is not None else -1
+                self._nap_until = head
                 if head is None:
                     await trio.sleep_forever()
-                await self._clock.sleep_until(self._nap_until)
-
-    async def _occurrence(self, job_id: str, timer: _Timer) -> None:
-        """One occurrence of one job, from its timer to the end of its run."""
-        with self._until_stopping(timer.scope):
-            await self._clock.sleep_until(timer.cursor)
-        if timer.scope.cancelled_caught:
-            return
-        try:
-            record = self._store.job(job_id)
-            claim = partial(ledger.claim, version=record.version, cursor=timer.cursor)
-            run = await self._claimed(job_id, claim)
-        except (Stale, JobNotFound, StoreUnavailable, StoreRefused):
-            run = None  # the agenda has it again, if it is still to come
-        except KalaError as fault:
-            log.error("an occurrence cannot be claimed: %s", fault, extra={"fields": {"job": job_id}})
-            run = None
-            with self._until_stopping():
-                await trio.sleep(AGAIN)
-        if self._timers.get(job_id) is timer:
-            del self._timers[job_id]
-            if (current := self._store.roster.get(job_id)) is not None:
-                self._plan(current)
-        if run is not None and run.state is State.CLAIMED:
-            await self._attempts(job_id, run)
-
-    async def _claimed(self, job_id: str, decide: Callable[..., Change]) -> Run | None:
-        """The run that a decision made, with a place under the limit when it is claimed at once."""
-        if self._store.fault is not None:
-            raise self._store.fault
-        slot = self._free > 0
-        self._free -= slot
-        run_id = new_id()
-        run: Run | None = None
-
-        def decision(record: Record) -> Change:
-            if self.stopping:
-                raise Stale("nothing is started any more")
-            now = self._clock.now()
-            return decide(record, now=now, run_id=run_id, instance=self._lease.id, slot=slot)
-
-        try:
-            run = (await self._store.change(job_id, decision)).answer
-            return run
-        except (StoreUnavailable, StoreRefused):
-            self._tasks.start_soon(self._look_when_up, job_id, run_id)
-            raise
-        finally:
-            if slot and (run is None or run.state is not State.CLAIMED):
-                self._release()
+                await self._clock.sleep_until(head)
 
     def _plan(self, record: Record) -> None:
-        """Set the timer of a job anew, unless it is set so already."""
+        """Enter a job's next occurrence in the agenda, unless it is being claimed."""
         at = ledger.due(record)
-        if (timer := self._timers.get(record.id)) is not None:
-            if timer.cursor == at:
-                return
-            del self._timers[record.id]
-            timer.scope.cancel()
+        if at is not None and self._claiming.get(record.id) == at:
+            return
         self._agenda.put(record.id, at)
-        if at is not None and (self._nap_until < 0 or at - LEAD < self._nap_until):
+        if at is not None and (self._nap_until is None or at < self._nap_until):
             self._nap.cancel()
+
+    def _claim(self, job_id: str, cursor: Moment) -> None:
+        """Hand over the claim of an occurrence that has come, with a place under the limit when one is free."""
+        record = self._store.roster.jobs.get(job_id)
+        if record is None:
+            return
+        run_id, version, slot = new_id(), record.version, self._free > 0
+
+        def decide(draft: Draft) -> tuple[Change]:
+            if self.stopping:
+                raise Stale("nothing is started any more")
+            if (current := draft.any(job_id)) is None:
+                raise JobNotFound(job_id)
+            now, instance = self._clock.now(), self._lease.id
+            claim = ledger.claim(
+                current, version=version, cursor=cursor, now=now, run_id=run_id, instance=instance, slot=slot
+            )
+            return (claim,)
+
+        self._store.submit(decide, partial(self._claimed, job_id, run_id, slot))
+        self._free -= slot
+        self._claiming[job_id] = cursor
+
+    def _claimed(self, job_id: str, run_id: str, slot: bool, came: outcome.Outcome[list[Change]]) -> None:
+        """What came of a claim: a run that begins, or a non-run, or nothing. Called by the writer."""
+        del self._claiming[job_id]
+        run: Run | None = None
+        again = True
+        try:
+            run = came.unwrap()[0].answer
+        except (Stale, JobNotFound):
+            pass  # the agenda has it again, if it is still to come
+        except (StoreUnavailable, StoreRefused):
+            self._tasks.start_soon(self._look_when_up, job_id, run_id)
+        except Exception as fault:  # a bug in one claim, or a record that the database does not take, holds up no other
+            told = {"fields": {"job": job_id}}
+            log.error(
+                "an occurrence cannot be claimed: %s", fault, extra=told, exc_info=not isinstance(fault, KalaError)
+            )
+            self._tasks.start_soon(self._plan_later, job_id)
+            again = False
+        if run is not None and run.state is State.CLAIMED:
+            self._tasks.start_soon(self._attempts, job_id, run)
+        elif slot:
+            self._release()
+        record = self._store.roster.jobs.get(job_id)
+        if again and record is not None:
+            self._plan(record)
+        if self.stopping and not self._claiming:
+            self._claimed_all.set()
+
+    async def _plan_later(self, job_id: str) -> None:
+        with self._until_stopping():
+            await trio.sleep(AGAIN)
+            if (record := self._store.roster.jobs.get(job_id)) is not None:
+                self._plan(record)
 
     # Runs.
 
@@ -385,6 +384,9 @@ class Scheduler:
                     await self._store.wait_up()
                     await trio.sleep(RETRY_FIRST)  # it may be reading alone that fails
                     continue
+                except KalaError as fault:
+                    told = {"fields": {"job": target, "parent_run": run_id}}
+                    log.error("what a run sets off cannot be delivered: %s", fault, extra=told)
                 try:
                     await self._store.change(
                         job_id, partial(ledger.advance, run_id=run_id, job_id=target), patient=True
@@ -402,9 +404,9 @@ class Scheduler:
         return await self._store.run(run_id) is not None
 
     @contextmanager
-    def _until_stopping(self, scope: trio.CancelScope | None = None) -> Iterator[trio.CancelScope]:
+    def _until_stopping(self) -> Iterator[trio.CancelScope]:
         """Whatever is slept or waited for within is cut short when the daemon stops starting things."""
-        scope = scope or trio.CancelScope()
+        scope = trio.CancelScope()
         self._sleeps.add(scope)
         try:
             with scope:

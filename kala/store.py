@@ -31,6 +31,7 @@ from kala.states import ENDED
 log = logging.getLogger(__name__)
 Threads = Callable[..., Awaitable[Any]]
 Decide = Callable[[Draft], Iterable[Change]]
+Answered = Callable[[outcome.Outcome[list[Change]]], None]
 MOST = 1000
 """Decisions in one commit: enough to share an fsync, few enough that the first does not wait long for the last."""
 RETRY_FIRST, RETRY_LAST = 0.1, 5.0
@@ -40,21 +41,17 @@ REVISION_ROOM = 32
 
 
 class _Request:
-    """A decision that waits for the writer, and the task that waits for it."""
+    """A decision that waits for the writer, and who is to hear of it."""
 
-    __slots__ = ("changes", "decide", "fault", "patient", "task")
+    __slots__ = ("answered", "changes", "decide", "fault", "patient")
 
-    def __init__(self, decide: Decide, patient: bool) -> None:
-        self.decide, self.patient = decide, patient
-        self.task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+    def __init__(self, decide: Decide, answered: Answered, patient: bool) -> None:
+        self.decide, self.answered, self.patient = decide, answered, patient
         self.changes: list[Change] = []
         self.fault: Exception | None = None
 
     def answer(self) -> None:
-        """Wake the caller, if it still waits."""
-        if self.task is not None:
-            value = outcome.Error(self.fault) if self.fault is not None else outcome.Value(self.changes)
-            trio.lowlevel.reschedule(self.task, value)
+        self.answered(outcome.Error(self.fault) if self.fault is not None else outcome.Value(self.changes))
 
 
 class _Doubt(NamedTuple):
@@ -136,17 +133,29 @@ class Store:
         database is away others are refused at once, and `patient` ones, results that must not be lost, wait.
         `decide` may be called again when another daemon has written first. Cancelling the caller withdraws nothing.
         """
-        if self._closing.is_set() or (self._fault is not None and not patient):
-            raise self._fault or StoreUnavailable("the database is closed")
-        request = _Request(decide, patient)
-        self._queue.append(request)
-        self._wake.set()
+        task, waits = trio.lowlevel.current_task(), True
+
+        def answered(came: outcome.Outcome[list[Change]]) -> None:
+            if waits:
+                trio.lowlevel.reschedule(task, came)
 
         def abandon(_: object) -> trio.lowlevel.Abort:
-            request.task = None
+            nonlocal waits
+            waits = False
             return trio.lowlevel.Abort.SUCCEEDED
 
+        self.submit(decide, answered, patient=patient)
         return await trio.lowlevel.wait_task_rescheduled(abandon)  # type: ignore[no-any-return]
+
+    def submit(self, decide: Decide, answered: Answered, *, patient: bool = False) -> None:
+        """`transact` for whoever does not wait: the writer calls `answered` with what came of it, which must not raise.
+
+        Raises `StoreUnavailable` when it is refused at once; then `answered` is not called.
+        """
+        if self._closing.is_set() or (self._fault is not None and not patient):
+            raise self._fault or StoreUnavailable("the database is closed")
+        self._queue.append(_Request(decide, answered, patient))
+        self._wake.set()
 
     # The history, and what others write.
 

@@ -29,7 +29,7 @@ from kala.web.limits import GuardConfig, Limits
 
 DEADLINE = 10.0
 FUTURE = "R/2099-01-01T00:00:00Z/P1D"
-LIMITS = Limits(head=1.0, idle=5.0, body=1.0, send=1.0, linger=0.1, graceful=1.0, rate=1 << 20, connections=200)
+LIMITS = Limits(head=1.0, idle=5.0, body=1.0, send=1.0, linger=0.1, graceful=3.0, rate=1 << 20, connections=200)
 
 
 class AwayDriver(MemoryDriver):

@@ -5,9 +5,11 @@ import threading
 import time
 from collections.abc import Callable
 
+import pytest
+
 from kala.web.limits import Limits
 
-from .server import DEADLINE, Server, connections, request, until
+from .server import DEADLINE, LIMITS, Server, connections, request, until
 
 
 def test_idle_connections_end(running: Callable[..., Server]) -> None:
@@ -32,7 +34,7 @@ def test_stop_does_not_wait_for_idle_connections(either: Server) -> None:
     silent = socket.create_connection(either.address)
     begun = time.monotonic()
     either.stop()
-    assert time.monotonic() - begun < 0.8
+    assert time.monotonic() - begun < LIMITS.graceful - 0.5
     for one in [*kept, silent]:
         one.close()
 
@@ -48,6 +50,7 @@ def test_a_run_that_ends_as_the_daemon_stops_is_answered(either: Server) -> None
     assert connection.getresponse().status == 204
 
 
+@pytest.mark.slow
 def test_a_list_that_is_being_read_when_the_daemon_stops_comes_whole(either: Server) -> None:
     # given a list larger than all buffers, of which a client has read the beginning
     fill(either)
@@ -72,6 +75,7 @@ def fill(server: Server) -> None:
         server.create(command="true " + "x" * 120_000)
 
 
+@pytest.mark.slow
 def test_a_peer_that_reads_nothing_is_cut_off(running: Callable[..., Server]) -> None:
     # given a list larger than all buffers
     server = running(Limits(send=0.5, graceful=0.5, linger=0.2))
@@ -91,7 +95,7 @@ def test_a_peer_that_reads_nothing_is_cut_off(running: Callable[..., Server]) ->
     until(lambda: len(connections(server)) == 1)
     begun = time.monotonic()
     server.stop()
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun < 5
     stalled.close()
     again.close()
 

@@ -45,7 +45,7 @@ def test_a_list_of_ten_thousand_is_fast_and_does_not_hold_others_up(server: Serv
     # when the list is read, then it is soon there: 0.15 s here, the rest is for a busy machine
     begun = time.monotonic()
     answer = server.ask("GET", "/api/v1/job/")
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 5
     assert len(answer.json["jobs"]) == 10_000
     # and others have their turn in between
     connection = server.connect()
@@ -56,7 +56,7 @@ def test_a_list_of_ten_thousand_is_fast_and_does_not_hold_others_up(server: Serv
     response = connection.getresponse()
     assert len(json.loads(response.read())["jobs"]) == 10_000
     connection.close()
-    assert between < 0.5
+    assert between < 2
 
 
 def test_answers_are_packed_when_asked_for(either: Server) -> None:

@@ -5,11 +5,11 @@ Each case starts from an empty server (DELETE /api/v1/job/all/). A step is
 and what came back: {"status", "type" (media type or null), "body" (parsed JSON, text, or null)}. "plain": true sends
 no content type of JSON (as `curl -d` does).
 In paths and sent text, {NAME} is an id kept earlier; {+10} is the moment 10 seconds from now in ISO 8601 UTC;
-{HTTP} is a small server of this module's: /status/N answers N, /redirect leads to /status/200. Its address is
-put back as {HTTP} where a url is answered.
+{HTTP} is a small server of this module's: /status/N answers N, /redirect leads to /status/200. Its address is put
+back as {HTTP} where a url is answered.
 Volatile values are replaced before comparing: ids by their kept name; a schedule that stands in what was sent by
-"<as sent>"; next_run_at by "<start>" when it is within 20 ms of the start in the job's schedule; other times by "<time>"
-(Go's zero time stays as it is); run durations by "<ns>"; error texts by "<text>". Rows of stats must be in time order.
+"<as sent>"; next_run_at by "<start>" when it is within 20 ms of the start in the job's schedule; other times by
+"<time>" (Go's zero time stays as it is); run durations by "<ns>"; error texts by "<text>". Rows of stats must be in time order.
 A recorded step may carry "ours": what this project answers instead, on purpose, and "why".
 
 What counts as the same: the status; every member that Kala sends, in Kala's order, with Kala's value (members
@@ -45,7 +45,7 @@ class Target(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = answer
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = answer  # noqa: N815  # as http.server wants them
 
     def log_message(self, *args):
         pass
@@ -90,7 +90,7 @@ def fill(text, ids, target):
         text = text.replace("{" + name + "}", value)
 
     def moment(match):
-        when = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=float(match.group(1)))
+        when = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=float(match.group(1)))
         return when.strftime("%Y-%m-%dT%H:%M:%S.%f+00:00")
 
     return re.sub(r"\{([+-]\d+(?:\.\d+)?)\}", moment, text)
@@ -111,7 +111,7 @@ def normal(value, ids, sent, key=None):
         )
         if start and out.get("next_run_at") == "<time>":
             begin = parsed(start.group(1))
-            begin = begin if begin.tzinfo else begin.replace(tzinfo=dt.timezone.utc)
+            begin = begin if begin.tzinfo else begin.replace(tzinfo=dt.UTC)
             if abs((parsed(value["next_run_at"]) - begin).total_seconds()) < 0.02:
                 out["next_run_at"] = "<start>"
         return out

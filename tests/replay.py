@@ -9,7 +9,8 @@ In paths and sent text, {NAME} is an id kept earlier; {+10} is the moment 10 sec
 back as {HTTP} where a url is answered.
 Volatile values are replaced before comparing: ids by their kept name; a schedule that stands in what was sent by
 "<as sent>"; next_run_at by "<start>" when it is within 20 ms of the start in the job's schedule; other times by
-"<time>" (Go's zero time stays as it is); run durations by "<ns>"; error texts by "<text>". Rows of stats must be in time order.
+"<time>" (Go's zero time stays as it is); run durations by "<ns>"; error texts by "<text>". Rows of stats must be in
+time order.
 A recorded step may carry "ours": what this project answers instead, on purpose, and "why".
 
 What counts as the same: the status; every member that Kala sends, in Kala's order, with Kala's value (members

@@ -10,7 +10,7 @@ OCCURRENCE_SKIPPED, OCCURRENCE_MISSED = "occurrence.skipped", "occurrence.missed
 STORE_DOWN, STORE_UP = "store.down", "store.up"
 
 
-class Event(Struct, frozen=True, omit_defaults=True):
+class Event(Struct, frozen=True, omit_defaults=True, gc=False):
     """One event. `state` and `reason` are those of the run, or of the occurrences that did not run."""
 
     type: str

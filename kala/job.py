@@ -1,5 +1,6 @@
 """The facts: what a job is, what its record holds, what a run was. Plain records, frozen by habit: a decision
-(`ledger.py`) makes a new one with `replace`, and nobody changes one in place.
+(`ledger.py`) makes a new one with `replace`, and nobody changes one in place. So they are in no cycles, and are hidden
+from the garbage collector (`gc=False`), which would walk all of a hundred thousand again and again.
 
 Moments and durations are microseconds (`clock.py`); `None` is a moment that has not been.
 """
@@ -21,7 +22,7 @@ _STATES, _TRIGGERS = tuple(State), tuple(Trigger)
 replace = msgspec.structs.replace
 
 
-class Remote(Struct, frozen=True, omit_defaults=True):
+class Remote(Struct, frozen=True, omit_defaults=True, gc=False):
     """The HTTP call of a remote job, as it was given. Zero values mean the defaults, which `remote.py` knows."""
 
     url: str = ""
@@ -32,7 +33,7 @@ class Remote(Struct, frozen=True, omit_defaults=True):
     expected_response_codes: list[int] | None = None
 
 
-class Job(Struct, frozen=True, omit_defaults=True):
+class Job(Struct, frozen=True, omit_defaults=True, gc=False):
     """A definition: what to run and when, and what to do when things go wrong. Durations are ISO 8601 text."""
 
     name: str
@@ -57,7 +58,7 @@ class Job(Struct, frozen=True, omit_defaults=True):
     on_lost: str = "record"  # record, rerun
 
 
-class Attempt(Struct, frozen=True, omit_defaults=True):
+class Attempt(Struct, frozen=True, omit_defaults=True, gc=False):
     """One process or one HTTP call, ended."""
 
     number: int  # from 1
@@ -73,7 +74,7 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     error: str = ""  # one sentence, when it did not succeed
 
 
-class Run(Struct, frozen=True, omit_defaults=True):
+class Run(Struct, frozen=True, omit_defaults=True, gc=False):
     """One execution, or, in state skipped or missed, a range of occurrences that had none.
 
     A record's open runs and the rows of the history are both of this shape.
@@ -110,7 +111,7 @@ class Run(Struct, frozen=True, omit_defaults=True):
         return max(len(self.attempts) - 1, 0)
 
 
-class Output(Struct, frozen=True):
+class Output(Struct, frozen=True, gc=False):
     """What one attempt printed (its tail), or the body of an HTTP answer (its beginning)."""
 
     run_id: str
@@ -119,7 +120,7 @@ class Output(Struct, frozen=True):
     size: int  # bytes in all
 
 
-class Delivery(Struct, frozen=True, omit_defaults=True):
+class Delivery(Struct, frozen=True, omit_defaults=True, gc=False):
     """An entry of an outbox: jobs to be run because `run` has ended, in order. The first is the one under way."""
 
     run: str
@@ -129,7 +130,7 @@ class Delivery(Struct, frozen=True, omit_defaults=True):
     recovered: bool = False  # taken over: the first may have been delivered already
 
 
-class Record(Struct, frozen=True, omit_defaults=True):
+class Record(Struct, frozen=True, omit_defaults=True, gc=False):
     """A job and its state in one piece: the unit of every write."""
 
     id: str

@@ -27,7 +27,7 @@ SHUTDOWN = "shutdown"
 _RETRIED = frozenset({State.FAILED, State.TIMED_OUT})
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, frozen=True, gc=False):
     """What a decision comes to. `answer` is the run that it is about, where there is one. `record` None: unwritten."""
 
     record: Record

@@ -49,8 +49,7 @@ def first_due(job: Job, now: Moment) -> tuple[Moment | None, int | None]:
     if not job.schedule:
         return now, 1
     plan = schedule.parse(job.schedule)
-    cursor = plan.start if plan.start >= now else plan.next_after(now - 1)
-    return cursor, None if plan.repetitions is None else plan.repetitions + 1
+    return plan.next_after(now - 1), None if plan.repetitions is None else plan.repetitions + 1
 
 
 def edit(

@@ -140,8 +140,9 @@ async def test_the_runs_of_those_that_live_are_let_be() -> None:
         assert len(one.history(child)) == 1
 
 
+@pytest.mark.parametrize("heard", [False, True])
 @simulated
-async def test_what_an_instance_claims_that_starts_during_a_take_over_is_let_be() -> None:
+async def test_what_an_instance_claims_that_starts_during_a_take_over_is_let_be(heard: bool) -> None:
     """Given a take-over that takes its time, and a new instance that claims a run of the very job meanwhile."""
     driver, clock = MemoryDriver(), TrioClock(START)
     dead, slow, new = World(driver, clock, mortal=True), World(driver, clock), World(driver, clock)
@@ -161,7 +162,8 @@ async def test_what_an_instance_claims_that_starts_during_a_take_over_is_let_be(
         await trio.sleep(1)
         async with new.up():
             await new.service.start(job)
-            await slow.store.sync()
+            if heard:
+                await slow.store.sync()
             await new.until(20)
             assert [run.state for run in new.record(job).open] == [State.CLAIMED]
             assert [run.state for run in slow.history(job)] == [State.LOST]
@@ -223,6 +225,24 @@ async def test_an_instance_taken_for_dead_goes_on_as_another_and_starts_nothing_
         await take_over(world.store, world.lease, clock, inline)
         await world.until(40)
         assert [run.state for run in world.history(child)] == [State.SUCCEEDED]
+
+
+@simulated
+async def test_an_instance_taken_for_dead_delivers_nothing_that_another_has_taken_over() -> None:
+    driver, clock = MemoryDriver(), TrioClock(START)
+    paused, other = World(driver, clock, mortal=True), World(driver, clock)
+    async with paused.up():
+        parent = await paused.create("parent", Act(2), schedule=every("PT1H"))
+        child = await paused.create("child", parent_jobs=[parent])
+        await paused.until(2)
+        paused.lease._valid_until = 0.0  # before the parent's end, so that the child is owed
+        await paused.until(5)
+        async with other.up():
+            await other.until(10)
+            assert [run.state for run in other.history(child)] == [State.SUCCEEDED]
+            paused.lease.renew()
+            await other.until(20)
+        assert (paused.starts("child"), len(other.history(child))) == ([], 1)
 
 
 @simulated

@@ -167,6 +167,7 @@ def leads_back(graph: Graph, one: str) -> bool:
         pytest.param({"A": (), "B": ("A",), "C": ("A", "B")}, "ABC", {}, id="a child and a grandchild at once"),
         pytest.param({"P": (), "A": ("P",), "B": ("A",)}, "AB", {}, id="its parent stays"),
         pytest.param({"A": (), "X": ()}, "A", {}, id="alone"),
+        pytest.param({"A": ("B",), "B": ("A",)}, "AB", {}, id="a cycle, made by two daemons at once"),
     ],
 )
 def test_a_deletion_takes_along(graph: dict[str, tuple[str, ...]], gone: str, kept: dict[str, list[str]]) -> None:

@@ -203,6 +203,39 @@ async def test_a_claim_whose_answer_was_lost_is_run_once_when_the_database_is_ba
         world.agrees()
 
 
+@pytest.mark.parametrize("away", ["before", "after"])
+@simulated
+async def test_a_turn_whose_answer_was_lost_is_taken_once_when_the_database_is_back(away: str) -> None:
+    driver = Weather()
+    world = World(driver, TrioClock(START))
+    async with world.up():
+        job = await world.create("job", schedule=every("PT1H", first=1000))
+        await world.service.start(job)  # it is durable as waiting, and about to begin
+        driver.away = away
+        await world.until(10)
+        assert world.started == []
+        driver.away = ""
+        await world.until(20)
+        assert [run.state for run in world.history(job)] == [State.SUCCEEDED]
+        assert world.record(job).open == ()
+
+
+@simulated
+async def test_a_delivery_whose_answer_was_lost_is_one_though_the_child_is_over_before_that_is_known() -> None:
+    driver = Weather()
+    world = World(driver, TrioClock(START))
+    async with world.up():
+        parent = await world.create("parent", schedule=every("PT1H"))
+        child = await world.create("child", parent_jobs=[parent])
+        driver.strike = lambda batch: batch[0].key == child
+        await world.until(5)
+        assert (world.starts("child"), driver.away) == ([], "after")
+        driver.strike, driver.away = lambda batch: False, ""
+        await world.until(60)
+        assert len(world.starts("child")) == len(world.history(child)) == 1
+        assert world.record(parent).outbox == ()
+
+
 @simulated
 async def test_the_end_of_a_run_waits_for_the_database_and_counts_once(caplog: pytest.LogCaptureFixture) -> None:
     driver = Weather()

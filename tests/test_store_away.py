@@ -1,6 +1,7 @@
 """The database goes away and comes back: who is refused, who waits, and what a lost answer comes to."""
 
 import logging
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -179,10 +180,10 @@ def _only_probes(driver: Weather, tries: list[float], clock: TrioClock) -> Any:
     return commit
 
 
-@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize(("back", "seconds"), [(False, 100), (True, 100), (True, 105)])
 @simulated
 async def test_closing_while_away_tries_once_more_and_says_what_is_lost(
-    back: bool, caplog: pytest.LogCaptureFixture
+    back: bool, seconds: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     driver = Weather()
     world = World(driver, TrioClock(START))
@@ -190,18 +191,24 @@ async def test_closing_while_away_tries_once_more_and_says_what_is_lost(
         calls = Calls(world, callers)
         await world.store.transact(new("job"))
         driver.away = "before"
-        for number in range(3):
-            calls.change(f"patient {number}", patient=True)
-        await trio.sleep(100)
+        decided: list[str] = []
+
+        def decide(name: str, record: Record) -> Change:
+            decided.append(name)
+            return appended(record, name)
+
+        for number in range(5):
+            calls.change(f"patient {number}", patient=True, decide=partial(decide, f"patient {number}"))
+        await trio.sleep(seconds)
         closed = calls.now
         driver.away = "" if back else "before"
         world.store.close()
         await trio.testing.wait_all_tasks_blocked()
         answer = "done" if back else "StoreUnavailable"
         assert set(calls.answers.values()) == {f"{answer} at {closed}"}
-        assert ("3 results could not be written before the end: a storm" in caplog.text) is not back
+        assert ("5 results could not be written before the end: a storm" in caplog.text) is not back
         driver.away = ""
-    assert len(world.history()) == 3 * back
+    assert [run.id for run in world.history()] == decided[:5] * back  # in the order in which they were handed over
 
 
 @simulated

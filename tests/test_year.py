@@ -1,8 +1,10 @@
 """A year of 1,000 jobs, most of them daily, with month ends, a leap day, restarts and time down: every occurrence is
 accounted for, exactly once, with its reason."""
 
+import gc
 import logging
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -49,7 +51,17 @@ class Starts:
         return Attempt(1, run.created, run.created, State.SUCCEEDED), b""
 
 
+@pytest.fixture
+def rare_collections() -> Iterator[None]:
+    """The history of the year is in memory: the garbage collector need not walk it a hundred times."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(50_000, 50, 50)
+    yield
+    gc.set_threshold(*thresholds)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("rare_collections")
 @simulated
 async def test_a_year_of_a_thousand_jobs_is_accounted_for() -> None:
     driver, clock = MemoryDriver(), TrioClock(BEGIN)

@@ -241,6 +241,7 @@ class World:
 
 class Weather:
     """A driver over another that is away when told to be: `away` "before" loses what is written, "after" the answer.
+    `strike` says of which batch the answer is lost, and all that comes after.
 
     `batches` are the commits of jobs that were asked for.
     """
@@ -248,6 +249,7 @@ class Weather:
     def __init__(self, inner: Driver | None = None) -> None:
         self.inner = inner or MemoryDriver()
         self.away = ""
+        self.strike: Callable[[list[Element]], bool] = lambda batch: False
         self.batches: list[list[Element]] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -260,6 +262,8 @@ class Weather:
     def commit(self, batch: list[Element]) -> list[Conflict | None]:
         if batch[0].kind == "job":
             self.batches.append(list(batch))
+            if self.strike(batch):
+                self.away = "after"
         if self.away != "after":
             self._look()
         answers = self.inner.commit(batch)

@@ -26,7 +26,7 @@ TIMEOUT = 10.0
 """Seconds. Below the time for draining, so that a write is never abandoned."""
 
 
-class Element(Struct, frozen=True):
+class Element(Struct, frozen=True, gc=False):
     """One record's write with the history that goes with it: atomic by itself.
 
     `expected` is the revision that the stored record must have, 0 that there must be none. `value` None deletes it.
@@ -41,7 +41,7 @@ class Element(Struct, frozen=True):
     outputs: Sequence[Output] = ()
 
 
-class Stored(Struct, frozen=True):
+class Stored(Struct, frozen=True, gc=False):
     """A record as it is in the database."""
 
     kind: str

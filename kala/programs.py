@@ -27,7 +27,13 @@ class Environment(Mapping[str, str]):
 
     def __init__(self, base: Mapping[str, str]) -> None:
         self._values = dict(base)
-        self._entries = {name: entry(name, value) for name, value in self._values.items()}
+        texts = [f"{name}={value}" for name, value in self._values.items()]
+        joined = "\0".join(texts)
+        if joined.isascii() and joined.count("\0") == len(texts) - 1 and not any("=" in name or not name for name in base):
+            encoded_all = joined.encode().split(b"\0")  # all at once, as it is done for every run
+        else:
+            encoded_all = [entry(name, value) for name, value in self._values.items()]
+        self._entries = dict(zip(self._values, encoded_all, strict=True))
 
     def extended(self, more: Mapping[str, str]) -> "Environment":
         """This one with `more` added or replaced."""

@@ -26,6 +26,7 @@ from kala.launch import Launch, allow_children, new_launch
 THREADS = 2  # two overlap in waiting for exec; measured on two cores
 BURST = 4  # starts between two looks at the children that are on
 LINGER = 0.002  # seconds between two deliveries: one waking of Trio's thread serves many
+BUSY_LINGER = 0.1  # the same while children wait to be started: starts go before what follows from ends
 YOUNG = 0.05  # seconds before a child is worth a pidfd: most end sooner, and are seen by their pipe's end
 GRACE = 0.5  # seconds to read what is left when the pipe outlives the leader
 TICK = 0.02  # seconds between two looks for ended children that have no pidfd
@@ -109,7 +110,7 @@ class Spawner:
         while self._lingering and self._lingering[0].until <= now:
             if (attended := self._lingering.popleft()).pipe >= 0:
                 self._close_pipe(attended)
-        if self._reports and self._delivered + LINGER <= now:
+        if self._reports and self._delivered + (BUSY_LINGER if self._queue else LINGER) <= now:
             self._delivered = now
             self._deliver()
 

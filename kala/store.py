@@ -34,6 +34,8 @@ Decide = Callable[[Draft], Iterable[Change]]
 Answered = Callable[[outcome.Outcome[list[Change]]], None]
 MOST = 1000
 """Decisions in one commit: enough to share an fsync, few enough that the first does not wait long for the last."""
+GATHER = 0.01
+"""Seconds between two commits while there is much to do and nobody is in a hurry: ends of runs share them."""
 RETRY_FIRST, RETRY_LAST = 0.1, 5.0
 """Seconds until a database that is away is tried again: doubled each time, from the first to the last."""
 REVISION_ROOM = 32
@@ -80,6 +82,7 @@ class Store:
         self._foreign: list[tuple[str, Stored | None]] = []  # written by others, to be adopted
         self._doubt: _Doubt | None = None
         self._wake = trio.Event()
+        self._hasty, self._hurry, self._gather_until = False, trio.Event(), 0.0
         self._closing = trio.Event()
         self._up = trio.Event()
         self._fault: KalaError | None = StoreUnavailable("the jobs are not loaded yet")
@@ -156,6 +159,9 @@ class Store:
             raise self._fault or StoreUnavailable("the database is closed")
         self._queue.append(_Request(decide, answered, patient))
         self._wake.set()
+        if not patient:
+            self._hasty = True
+            self._hurry.set()
 
     # The history, and what others write.
 
@@ -214,6 +220,7 @@ class Store:
         """Let the writer end when it has written all that was handed over."""
         self._closing.set()
         self._wake.set()
+        self._hurry.set()
 
     async def write(self) -> None:
         """The writer: runs until `close`. While the database is away, it tries again with growing delays."""
@@ -226,6 +233,7 @@ class Store:
                     self._adopt_readable(key, stored)
                 self._foreign.clear()
                 if self._queue:
+                    await self._gather()
                     await self._commit([self._queue.popleft() for _ in range(min(MOST, len(self._queue)))])
                     delay = RETRY_FIRST
                 elif not self._closing.is_set():
@@ -241,7 +249,17 @@ class Store:
                     await self._closing.wait()
                 delay = min(delay * 2, RETRY_LAST)
 
+    async def _gather(self) -> None:
+        """When the last commit served several, and only patient requests wait, let more of them come."""
+        left = self._gather_until - trio.current_time()
+        if left > 0 and not self._hasty:
+            self._hurry = trio.Event()
+            with trio.move_on_after(left):
+                await self._hurry.wait()
+
     async def _commit(self, batch: list[_Request]) -> None:
+        self._gather_until = trio.current_time() + GATHER if len(batch) > 1 else 0.0
+        self._hasty = any(not request.patient for request in self._queue)
         draft, elements = self._drafted(batch)
         try:
             answers = await self._write_in(self._commit_parts, elements) if elements else []

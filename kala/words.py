@@ -103,6 +103,9 @@ async def expand(line: Line, environment: Mapping[str, str], substitute: Substit
     """
     arguments = []
     for word in line:
+        if len(word.parts) == 1 and isinstance(text := word.parts[0], str):  # `parse` has looked at it
+            arguments.append(text)
+            continue
         texts = []
         for part in word.parts:
             if isinstance(part, str):
@@ -138,7 +141,7 @@ _parse_cached = lru_cache(maxsize=4_096)(_parse)
 def _words(command: str) -> Line:
     """The words of a command line, none when there is nothing but space."""
     if not _SPECIAL.search(command):
-        return tuple(_finished([text], text) for text in _PLAIN_WORD.findall(command))
+        return tuple([Word((text,), _operator(text)) for text in _PLAIN_WORD.findall(command)])
     words: list[Word] = []
     parts: list[str | Variable | Substitution] | None = None  # of the word under way; None between words
     bare = ""  # the word as far as it is unquoted text; what was quoted in it stands as a space
@@ -189,10 +192,13 @@ def _substitution(text: str) -> Substitution:
 
 def _finished(parts: list[str | Variable | Substitution], bare: str) -> Word:
     """A word of these parts, with neighbouring texts joined."""
-    operator = bare if bare in OPERATORS else ";" if bare.endswith(";") else ""
     if all(isinstance(part, str) for part in parts):
-        return Word(("".join(part for part in parts if isinstance(part, str)),), operator)
-    return Word(tuple(parts), operator)
+        return Word(("".join(part for part in parts if isinstance(part, str)),), _operator(bare))
+    return Word(tuple(parts), _operator(bare))
+
+
+def _operator(bare: str) -> str:
+    return bare if bare in OPERATORS else ";" if bare[-1:] == ";" else ""
 
 
 def _all_words(line: Line) -> Iterator[Word]:

@@ -29,11 +29,12 @@ class Environment(Mapping[str, str]):
         self._values = dict(base)
         texts = [f"{name}={value}" for name, value in self._values.items()]
         joined = "\0".join(texts)
-        if joined.isascii() and joined.count("\0") == len(texts) - 1 and not any("=" in name or not name for name in base):
-            encoded_all = joined.encode().split(b"\0")  # all at once, as it is done for every run
+        named = all(name and "=" not in name for name in base)
+        if named and joined.isascii() and joined.count("\0") == len(texts) - 1:
+            entries = joined.encode().split(b"\0")  # all at once, as it is done for every run
         else:
-            encoded_all = [entry(name, value) for name, value in self._values.items()]
-        self._entries = dict(zip(self._values, encoded_all, strict=True))
+            entries = [entry(name, value) for name, value in self._values.items()]
+        self._entries = dict(zip(self._values, entries, strict=True))
 
     def extended(self, more: Mapping[str, str]) -> "Environment":
         """This one with `more` added or replaced."""

@@ -26,7 +26,7 @@ from kala.launch import Launch, allow_children, new_launch
 THREADS = 2  # two overlap in waiting for exec; measured on two cores
 BURST = 4  # starts between two looks at the children that are on
 LINGER = 0.002  # seconds between two deliveries: one waking of Trio's thread serves many
-BUSY_LINGER = 0.1  # the same while children wait to be started: starts go before what follows from ends
+BUSY_LINGER = 0.25  # the same while children wait to be started: starts go before what follows from ends
 YOUNG = 0.05  # seconds before a child is worth a pidfd: most end sooner, and are seen by their pipe's end
 GRACE = 0.5  # seconds to read what is left when the pipe outlives the leader
 TICK = 0.02  # seconds between two looks for ended children that have no pidfd

@@ -1,5 +1,5 @@
 """The facts: what a job is, what its record holds, what a run was. Plain records, frozen by habit: a decision
-(`ledger.py`) makes a new one with `replace`, and nobody changes one in place. So they are in no cycles, and are hidden
+(`ledger/`) makes a new one with `replace`, and nobody changes one in place. So they are in no cycles, and are hidden
 from the garbage collector (`gc=False`), which would walk all of a hundred thousand again and again.
 
 Moments and durations are microseconds (`clock.py`); `None` is a moment that has not been.

@@ -6,7 +6,7 @@ from records import MINUTELY, ONCE, at, decided, job, lines, record, run, standi
 from kala import events, ledger
 from kala.clock import SECOND
 from kala.errors import Stale
-from kala.job import Delivery, Job, Record, replace
+from kala.job import Attempt, Delivery, Job, Record, replace
 from kala.ledger import Change
 from kala.states import State, Trigger
 
@@ -131,7 +131,7 @@ def test_an_occurrence_that_is_not_due_is_not_claimed(given: Record, version: in
         ),
         pytest.param(
             "queue",
-            {"open": (run("w", at(1), WAITING, attempts=(ledger.Attempt(1, at(1), at(1), State.FAILED),)),)},
+            {"open": (run("w", at(1), WAITING, attempts=(Attempt(1, at(1), at(1), State.FAILED),)),)},
             ["schedule 1 waiting", "schedule 2 waiting overlap"],
             4,
             None,
@@ -199,7 +199,7 @@ def test_skipped_occurrences_are_one_range_until_something_else_happens() -> Non
         ledger.end_attempt,
         given,
         run_id="r0",
-        attempt=ledger.Attempt(1, at(-1), at(4, 30), State.SUCCEEDED),
+        attempt=Attempt(1, at(-1), at(4, 30), State.SUCCEEDED),
         output=b"",
         now=at(4, 30),
         children=(),

@@ -105,7 +105,6 @@ async def test_what_was_claimed_while_the_lease_was_not_valid_starts_when_it_is(
 
 @simulated
 async def test_ending_runs_asks_each_and_in_a_hurry_twice() -> None:
-    world = World(MemoryDriver(), TrioClock(START))
     asked: list[int] = []
 
     async def stubborn(record: Record, run: Run, stop: Stop) -> tuple[Attempt, bytes]:
@@ -117,7 +116,7 @@ async def test_ending_runs_asks_each_and_in_a_hurry_twice() -> None:
         now = world.clock.now()
         return Attempt(1, now, now, State.CANCELLED), b""
 
-    world.scheduler._attempt = stubborn
+    world = World(MemoryDriver(), TrioClock(START), attempt=stubborn)
     async with world.up():
         job = (await world.service.create(Job(name="job", command="true"))).id
         await world.until(1)

@@ -1,0 +1,96 @@
+"""What every decision rests on: what it comes to, and what can be read off a record."""
+
+from collections.abc import Sequence
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+from msgspec import Struct
+
+from kala.clock import Moment
+from kala.events import Event
+from kala.job import Output, Record, Run, replace
+from kala.states import State
+
+OVERLAP, DISABLED, DELETED, EDITED, DOWN = "overlap", "disabled", "deleted", "edited", "down"
+LIMIT = "limit"  # of a waiting run: as many runs are on as may be
+SHUTDOWN = "shutdown"
+
+
+class Change(Struct, frozen=True, gc=False):
+    """What a decision comes to. `answer` is the run that it is about, where there is one. `record` None: unwritten."""
+
+    record: Record
+    rows: tuple[Run, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    events: tuple[Event, ...] = ()
+    answer: Run | None = None
+    purge: bool = False  # the record itself goes, with its history
+
+
+def due(record: Record) -> Moment | None:
+    """When the job's timer rings next."""
+    return None if record.disabled or record.deleted is not None else record.cursor
+
+
+def overlap_of(record: Record) -> str:
+    return "skip" if record.job.resume_at_next_scheduled_time else record.job.overlap
+
+
+def is_on(record: Record) -> bool:
+    """A run of it has not settled yet."""
+    return bool(record.open or record.outbox)
+
+
+def next_up(record: Record) -> Sequence[Run]:
+    """The waiting runs whose turn it is. A run that waits for its retry keeps its place, and so do the rest behind."""
+    if not record.open:
+        return ()
+    if overlap_of(record) == "allow":
+        return [run for run in record.open if run.state is State.WAITING]
+    if record.outbox or any(run.state is not State.WAITING for run in record.open):
+        return ()
+    return record.open[:1]
+
+
+def find(record: Record, run_id: str) -> Run | None:
+    """The open run with this id."""
+    return next((run for run in record.open if run.id == run_id), None)
+
+
+def has_not_begun(run: Run) -> bool:
+    return run.state is State.WAITING and not run.attempts
+
+
+def with_run(record: Record, run: Run) -> Change:
+    others = tuple(run if other.id == run.id else other for other in record.open)
+    return Change(replace(record, open=others), answer=run)
+
+
+def merged(first: Change, then: Change) -> Change:
+    """Two decisions on one record, the second made from the first's outcome, as one."""
+    return replace(
+        then,
+        rows=first.rows + then.rows,
+        outputs=first.outputs + then.outputs,
+        events=first.events + then.events,
+    )
+
+
+def event_of(kind: str, at: Moment, run: Run) -> Event:
+    return Event(kind, at, run.job_id, run.id, run.state.value, run.reason)
+
+
+def child_run_id(parent_run: str, child: str) -> str:
+    """The id of the run that a finished run causes: always the same, so that delivering twice is delivering once."""
+    return derived_id(parent_run, child)
+
+
+def derived_id(run_id: str, name: str) -> str:
+    """An id made from another's: always the same, so that a decision taken again after a conflict is the same one."""
+    return str(uuid5(_namespace(run_id), name))
+
+
+def _namespace(run_id: str) -> UUID:
+    try:
+        return UUID(run_id)
+    except ValueError:
+        return uuid5(NAMESPACE_OID, run_id)

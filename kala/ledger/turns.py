@@ -1,0 +1,82 @@
+"""Turns: runs that somebody or another run asks for, and every waiting run's beginning."""
+
+from kala import events
+from kala.clock import Moment
+from kala.errors import JobDisabled, JobNotFound, Stale
+from kala.job import Delivery, Record, Run, replace
+from kala.ledger.change import (
+    DELETED,
+    DISABLED,
+    OVERLAP,
+    Change,
+    child_run_id,
+    event_of,
+    find,
+    is_on,
+    merged,
+    next_up,
+    overlap_of,
+    with_run,
+)
+from kala.ledger.claims import admitted
+from kala.ledger.ends import RETRIED, finished, retries
+from kala.ledger.gaps import close_gap
+from kala.ledger.leaving import drop_waiting
+from kala.states import State, Trigger
+
+
+def start(record: Record, *, now: Moment, run_id: str, instance: str, slot: bool) -> Change:
+    """Someone asks for a run now. It waits its turn, and uses up nothing of the schedule."""
+    _demand_live(record)
+    if record.disabled:
+        raise JobDisabled(record.id)
+    if (again := find(record, run_id)) is not None:
+        return Change(record, answer=again)
+    return _enqueue(record, Run(run_id, record.id, now, Trigger.MANUAL, State.WAITING, now), instance, slot)
+
+
+def deliver(record: Record, *, delivery: Delivery, parent: str, now: Moment) -> Change:
+    """A run that ended sets this job off. A disabled one does not run; one that has this run already keeps it."""
+    _demand_live(record)
+    run_id = child_run_id(delivery.run, record.id)
+    if (again := find(record, run_id)) is not None:
+        return Change(record, answer=again)
+    run = Run(run_id, record.id, now, delivery.trigger, State.WAITING, now, parent_job=parent, parent_run=delivery.run)
+    if record.disabled:
+        row = replace(run, state=State.SKIPPED, reason=DISABLED, ended=now)
+        return Change(record, (row,), events=(event_of(events.OCCURRENCE_SKIPPED, now, row),))
+    return _enqueue(record, run, "", slot=False)
+
+
+def _enqueue(record: Record, run: Run, instance: str, slot: bool) -> Change:
+    on = is_on(record) and overlap_of(record) != "allow"
+    run = replace(run, reason=OVERLAP) if on else admitted(run, instance, slot)
+    record = replace(record, open=(*record.open, run))
+    return Change(record, events=(event_of(events.RUN_CLAIMED, run.created, run),), answer=run)
+
+
+def begin(record: Record, *, run_id: str, instance: str, now: Moment) -> Change:
+    """A waiting run's turn has come: claim it. A retry that waited until epsilon had passed ends the run instead."""
+    run = find(record, run_id)
+    if run is None or all(run is not other for other in next_up(record)):
+        raise Stale(f"run {run_id} does not wait any more")
+    if run.attempts and (last := run.attempts[-1].state) in RETRIED and not retries(record, run, now):
+        return finished(record, replace(run, reason=""), last, now, (), instance)
+    return with_run(record, replace(run, state=State.CLAIMED, instance=instance, not_before=None, reason=""))
+
+
+def put_back(record: Record, *, run_id: str, instance: str, reason: str, now: Moment) -> Change:
+    """A claimed run that was not started, and is not to be now, waits again. Of a disabled or deleted job it goes."""
+    run = find(record, run_id)
+    if run is None or run.state is not State.CLAIMED or run.instance != instance:
+        raise Stale(f"run {run_id} is not ours any more")
+    change = with_run(record, replace(run, state=State.WAITING, instance="", reason=reason))
+    if record.deleted is not None:
+        change = merged(change, drop_waiting(change.record, DELETED, now, instance))
+        return change if change.record.open else merged(change, close_gap(change.record))
+    return merged(change, drop_waiting(change.record, DISABLED, now, instance)) if record.disabled else change
+
+
+def _demand_live(record: Record) -> None:
+    if record.deleted is not None:
+        raise JobNotFound(record.id)

@@ -1,0 +1,216 @@
+"""What becomes of runs: their turn, their place under the limit, their attempt and their end."""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from kala import events, ledger
+from kala.clock import Clock, Moment
+from kala.draft import Draft
+from kala.errors import JobNotFound, KalaError, Stale, StoreRefused, StoreUnavailable
+from kala.events import Event
+from kala.hub import Hub
+from kala.job import Attempt, Record, Run
+from kala.lease import Lease
+from kala.ledger import Change
+from kala.states import State
+from kala.stop import Stop
+from kala.store import Store
+from kala.tasks import Tasks
+
+log = logging.getLogger(__name__)
+RunAttempt = Callable[[Record, Run, Stop], Awaitable[tuple[Attempt, bytes]]]
+
+
+class Turns:
+    """Owns the places under the limit, the waiting runs whose turn it is, and the attempts that are on.
+
+    `attempt` makes one attempt of a run; what it raises fails that run alone.
+    """
+
+    def __init__(
+        self, store: Store, clock: Clock, hub: Hub, lease: Lease, attempt: RunAttempt, tasks: Tasks, *, max_runs: int
+    ) -> None:
+        self._store, self._clock, self._hub, self._lease = store, clock, hub, lease
+        self._attempt, self._tasks = attempt, tasks
+        self._free = max_runs
+        self._queue: deque[tuple[str, str]] = deque()  # runs whose turn it is, above the limit
+        self._known: set[str] = set()  # waiting runs that have a task here, or are queued
+        self._stops: dict[str, Stop] = {}  # of the attempts that are on
+
+    @property
+    def running(self) -> int:
+        """Attempts that are on."""
+        return len(self._stops)
+
+    def end_runs(self, *, hurry: bool) -> None:
+        """End the attempts that are on: TERM to their groups and later KILL, or, in a hurry, KILL at once."""
+        for stop in list(self._stops.values()):
+            stop.request()
+            if hurry:
+                stop.request()
+
+    def look(self, record: Record) -> None:
+        """Let the waiting runs whose turn has come begin."""
+        for run in ledger.next_up(record):
+            if run.id not in self._known:
+                self._known.add(run.id)
+                if run.not_before is not None and run.not_before > self._clock.now():
+                    self._tasks.nursery.start_soon(self._waiting, record.id, run.id, run.not_before)
+                else:
+                    self._admit(record.id, run.id)
+
+    def take_place(self) -> bool:
+        """Take a place under the limit, if one is free. It is given on with `attempt_soon`, or back with `release`."""
+        if self._free <= 0:
+            return False
+        self._free -= 1
+        return True
+
+    def release(self) -> None:
+        """A place under the limit is free: for the first that waits for one."""
+        if self._queue and not self._tasks.stopping:
+            self._tasks.nursery.start_soon(self._begin, *self._queue.popleft())
+        else:
+            self._free += 1
+
+    def attempt_soon(self, job_id: str, run: Run) -> None:
+        """A run was claimed, and has a place under the limit: its attempt, and its end, in a task of its own."""
+        self._tasks.nursery.start_soon(self._attempts, job_id, run)
+
+    def find_out_soon(self, job_id: str, run_id: str) -> None:
+        """The claim of a run had no answer."""
+        self._tasks.nursery.start_soon(self._find_out, job_id, run_id)
+
+    async def _waiting(self, job_id: str, run_id: str, not_before: Moment) -> None:
+        """A waiting run whose turn it is, but not yet its time."""
+        with self._tasks.until_stopping():
+            await self._clock.sleep_until(not_before)
+        self._admit(job_id, run_id)
+
+    def _admit(self, job_id: str, run_id: str) -> None:
+        """A waiting run may begin: at once, or when a place under the limit is free, in order."""
+        if self._tasks.stopping:
+            return
+        if self.take_place():
+            self._tasks.nursery.start_soon(self._begin, job_id, run_id)
+        else:
+            self._queue.append((job_id, run_id))
+
+    async def _begin(self, job_id: str, run_id: str) -> None:
+        def decision(record: Record) -> Change:
+            if self._tasks.stopping:
+                raise Stale("nothing is started any more")
+            return ledger.begin(record, run_id=run_id, instance=self._lease.id, now=self._clock.now())
+
+        run: Run | None = None
+        try:
+            run = (await self._store.change(job_id, decision)).answer
+            if run is not None and run.state is not State.CLAIMED:
+                run = None  # epsilon had passed, and it ended as its last attempt left it
+                self._known.discard(run_id)
+        except (Stale, JobNotFound):
+            self._known.discard(run_id)
+        except (StoreUnavailable, StoreRefused):
+            self._tasks.nursery.start_soon(self._find_out, job_id, run_id)
+        except KalaError as fault:
+            log.error("a run cannot be started: %s", fault, extra={"fields": {"job": job_id, "run": run_id}})
+        finally:
+            if run is None:
+                self.release()
+        if run is not None:
+            await self._attempts(job_id, run)
+
+    async def _find_out(self, job_id: str, run_id: str) -> None:
+        """The claim of a run had no answer: when the database is back, it is known whether it was written."""
+        with self._tasks.until_stopping() as scope:
+            await self._store.wait_up()
+        if scope.cancelled_caught or (record := self._store.roster.get(job_id)) is None:
+            return
+        self._known.discard(run_id)
+        run = ledger.find(record, run_id)
+        if run is not None and run.state is State.CLAIMED and run.instance == self._lease.id:
+            if self.take_place():
+                await self._attempts(job_id, run)
+            else:
+                await self._put_back(job_id, run, ledger.LIMIT)
+        elif not self._tasks.stopping:
+            self.look(record)
+
+    async def _attempts(self, job_id: str, run: Run) -> None:
+        """The attempt of a claimed run that has a place under the limit, and its end."""
+        if not self._lease.valid():
+            with self._tasks.until_stopping():
+                await self._lease.wait_valid()
+        if self._tasks.stopping or run.instance != self._lease.id:
+            await self._put_back(job_id, run, ledger.SHUTDOWN)
+            self.release()
+            return
+        stop = Stop()
+        self._stops[run.id] = stop
+        try:
+            attempt, output = await self._attempted(job_id, run, stop)
+        finally:
+            del self._stops[run.id]
+        self._known.discard(run.id)
+        try:
+            await self._end(job_id, run, attempt, output)
+        finally:
+            self.release()
+
+    async def _attempted(self, job_id: str, run: Run, stop: Stop) -> tuple[Attempt, bytes]:
+        record = self._store.roster.get(job_id)
+        started = self._clock.now()
+        self._hub.publish_nowait([Event(events.RUN_STARTED, started, job_id, run.id, State.RUNNING.value)])
+        try:
+            if record is None:
+                raise JobNotFound(job_id)
+            return await self._attempt(record, run, stop)
+        except Exception as bug:  # a bug in one run fails that run alone, loudly
+            log.exception("run failed by an internal error", extra={"fields": {"job": job_id, "run": run.id}})
+            number, error = len(run.attempts) + 1, f"internal error: {bug!r}"
+            failed = Attempt(number, started, self._clock.now(), State.FAILED, error=error)
+            return failed, b""
+
+    async def _put_back(self, job_id: str, run: Run, reason: str) -> None:
+        """What was claimed, and must not start, waits again."""
+        now = self._clock.now()
+        decide = partial(ledger.put_back, run_id=run.id, instance=run.instance, reason=reason, now=now)
+        self._known.discard(run.id)
+        try:
+            await self._store.change(job_id, decide, patient=True)
+        except (Stale, JobNotFound):
+            pass  # another daemon has decided about it
+        except KalaError as fault:
+            log.error("a run could not be put back: %s", fault, extra={"fields": {"job": job_id, "run": run.id}})
+
+    async def _end(self, job_id: str, run: Run, attempt: Attempt, output: bytes) -> None:
+        def decision(draft: Draft) -> tuple[Change]:
+            if (record := draft.any(job_id)) is None:
+                raise JobNotFound(job_id)
+            return (
+                ledger.end_attempt(
+                    record,
+                    run_id=run.id,
+                    attempt=attempt,
+                    output=output,
+                    now=self._clock.now(),
+                    children=draft.children(job_id),
+                    instance=run.instance,
+                ),
+            )
+
+        fields = {"job": job_id, "run": run.id, "attempt": attempt.number, "state": attempt.state.value}
+        try:
+            await self._store.transact(decision, patient=True)
+        except (Stale, JobNotFound) as late:
+            log.warning("the end of a run came too late, and counts nothing: %s", late, extra={"fields": fields})
+        except KalaError as fault:
+            log.error("the end of a run could not be recorded: %s", fault, extra={"fields": fields})
+        else:
+            if attempt.state is State.SUCCEEDED:
+                log.debug("run succeeded", extra={"fields": fields})
+            else:
+                told = {**fields, "error": attempt.error, "output": output[-1000:].decode(errors="replace")}
+                log.warning("attempt failed", extra={"fields": told})

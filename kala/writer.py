@@ -1,0 +1,271 @@
+"""The store's writer: it alone changes jobs, in memory and in the database.
+
+It takes all requests that wait (up to `MOST`), lets each decide on what the ones before have come to, commits the
+outcome once, and only then changes memory, tells of it, and wakes the callers.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+import trio
+
+from kala import events
+from kala.batch import Answered, Batch, Decide, Request
+from kala.clock import Clock, Moment
+from kala.draft import JOB
+from kala.drivers.contract import Conflict, Driver, Element, Stored, is_done
+from kala.errors import KalaError, StoreCorrupt, StoreRefused, StoreUnavailable
+from kala.events import Event
+from kala.hub import Hub
+from kala.job import Record, decode_record, replace
+from kala.roster import Roster
+
+log = logging.getLogger(__name__)
+Threads = Callable[..., Awaitable[Any]]
+Changed = Callable[[str, Record | None, Record | None, bool], None]
+MOST = 1000
+"""Decisions in one commit: enough to share an fsync, few enough that the first does not wait long for the last."""
+GATHER, MANY = 0.01, 8
+"""Seconds between a commit of many and the next, while nobody is in a hurry: ends of runs then share commits."""
+RETRY_FIRST, RETRY_LAST = 0.1, 5.0
+"""Seconds until a database that is away is tried again: doubled each time, from the first to the last."""
+
+
+class Writer:
+    """Owns the records in memory (`roster`), the requests that wait, and what is known of the database (`fault`).
+
+    `in_thread(function, *arguments)` runs a blocking call, one at a time. `changed(job_id, before, after, grown)` is
+    called for each record that has changed, after its commit and before the callers wake; `grown`: so has its history.
+    """
+
+    def __init__(self, driver: Driver, clock: Clock, hub: Hub, in_thread: Threads, changed: Changed) -> None:
+        self._driver, self._clock, self._hub, self._changed = driver, clock, hub, changed
+        self.in_thread = in_thread
+        self.roster = Roster()
+        self.fault: KalaError | None = StoreUnavailable("the jobs are not loaded yet")
+        self._queue: deque[Request] = deque()
+        self._foreign: list[tuple[str, Stored | None]] = []  # written by others, to be adopted
+        self._doubt: Batch | None = None  # its commit had no answer: any part of it may have been written
+        self._wake = trio.Event()
+        self._hasty, self._hurry, self._gather_until = False, trio.Event(), 0.0
+        self._closing = trio.Event()
+        self._up = trio.Event()
+        self._last_created: Moment = 0
+
+    def start_with(self, records: Iterable[Record]) -> None:
+        """What the database holds has been read: from now on it can be written."""
+        for record in sorted(records, key=lambda record: record.created):
+            self.roster.put(record)
+            self._last_created = max(self._last_created, record.created)
+        self._came_up()
+
+    async def wait_up(self) -> None:
+        """Return when the database can be written."""
+        await self._up.wait()
+
+    def new_moment(self) -> Moment:
+        """Now, and later than every one given before: the order in which jobs were added."""
+        self._last_created = max(self._clock.now(), self._last_created + 1)
+        return self._last_created
+
+    def submit(self, decide: Decide, answered: Answered, patient: bool) -> None:
+        """As `Store.submit`."""
+        if self._closing.is_set() or (self.fault is not None and not patient):
+            raise self.fault or StoreUnavailable("the database is closed")
+        self._queue.append(Request(decide, answered, patient))
+        self._wake.set()
+        if not patient:
+            self._hasty = True
+            self._hurry.set()
+
+    def adopt(self, found: Iterable[tuple[str, Stored | None]]) -> None:
+        """Hand over what others have written: jobs by id, None for one that is gone."""
+        self._foreign += found
+        self._wake.set()
+
+    def close(self) -> None:
+        """Let `run` end when it has written all that was handed over."""
+        self._closing.set()
+        self._wake.set()
+        self._hurry.set()
+
+    async def run(self) -> None:
+        """Write until `close`. While the database is away, try again with growing delays."""
+        delay = RETRY_FIRST
+        while not (self._closing.is_set() and not self._queue and not self._foreign):
+            try:
+                if self.fault is not None:
+                    await self._recover()
+                for key, stored in self._foreign:
+                    self._adopt_readable(key, stored)
+                self._foreign.clear()
+                if self._queue:
+                    await self._gather()
+                    await self._commit([self._queue.popleft() for _ in range(min(MOST, len(self._queue)))])
+                    delay = RETRY_FIRST
+                elif not self._closing.is_set():
+                    delay = RETRY_FIRST
+                    self._wake = trio.Event()
+                    await self._wake.wait()
+            except (StoreUnavailable, StoreRefused) as fault:
+                self._went_down(fault)
+                if self._closing.is_set():
+                    self._give_up(fault)
+                    return
+                with trio.move_on_after(delay):
+                    await self._closing.wait()
+                delay = min(delay * 2, RETRY_LAST)
+
+    async def _gather(self) -> None:
+        """When the last commit served several, and only patient requests wait, let more of them come."""
+        left = self._gather_until - trio.current_time()
+        if left > 0 and not self._hasty:
+            self._hurry = trio.Event()
+            with trio.move_on_after(left):
+                await self._hurry.wait()
+
+    async def _commit(self, requests: list[Request]) -> None:
+        self._gather_until = trio.current_time() + GATHER if len(requests) >= MANY else 0.0
+        self._hasty = any(not request.patient for request in self._queue)
+        batch = Batch(requests, self.roster, self._driver.max_value)
+        try:
+            answers = await self.in_thread(self._commit_parts, batch) if batch.elements else []
+        except (StoreUnavailable, StoreRefused) as fault:
+            self._doubt = batch
+            batch.requests = [request for request in requests if request.patient]
+            self._put_back(requests, fault)
+            raise
+        self._queue.extendleft(reversed(self._conclude(batch, answers)))
+
+    def _commit_parts(self, batch: Batch) -> list[Conflict | None]:
+        answers: list[Conflict | None] = []
+        for part in batch.parts(self._driver.max_batch, self._driver.max_batch_bytes):
+            answers += self._driver.commit(part)
+        return answers
+
+    def _conclude(self, batch: Batch, answers: list[Conflict | None]) -> list[Request]:
+        """Change memory, tell, and wake the callers; return the requests that have to be decided again."""
+        lost, corrupt = self._apply(batch, answers)
+        again = []
+        for request in batch.requests:
+            touched = [change.record.id for change in request.changes]
+            if any(job_id in lost for job_id in touched):
+                again.append(request)
+                continue
+            request.fault = next((corrupt[one] for one in touched if one in corrupt), request.fault)
+            request.answer()
+        return again
+
+    def _apply(self, batch: Batch, answers: list[Conflict | None]) -> tuple[set[str], dict[str, StoreCorrupt]]:
+        """Change memory in the order of the commit; return the jobs that another daemon wrote first, and of these
+        apart what cannot be read."""
+        lost: set[str] = set()
+        corrupt: dict[str, StoreCorrupt] = {}
+        told: list[Event] = []
+        for element, answer in zip(batch.elements, answers, strict=True):
+            job_id = element.key
+            if answer is not None:
+                try:
+                    self._adopt(job_id, answer.current)
+                    lost.add(job_id)
+                except StoreCorrupt as fault:
+                    corrupt[job_id] = fault
+                continue
+            before, changes = self.roster.get(job_id), batch.draft.changes[job_id]
+            after = None if element.value is None else replace(changes[-1].record, revision=element.revision)
+            self._replace(job_id, before, after, grown=bool(element.runs))
+            for change in changes:
+                told += change.events
+        self._hub.publish_nowait(told)
+        return lost, corrupt
+
+    def _replace(self, job_id: str, before: Record | None, after: Record | None, *, grown: bool = False) -> None:
+        if after is None:
+            self.roster.drop(job_id)
+        else:
+            self.roster.put(after)
+        self._changed(job_id, before, after, grown)
+
+    def _adopt(self, job_id: str, stored: Stored | None) -> None:
+        """Take over what is in the database, unless memory has later news. Raises `StoreCorrupt`."""
+        before = self.roster.get(job_id)
+        if stored is None:
+            if before is not None:
+                self._replace(job_id, before, None)
+        elif before is None or stored.revision > before.revision:
+            record = decoded(stored)
+            self._last_created = max(self._last_created, record.created)
+            self._replace(job_id, before, record)
+            self._hub.publish_nowait([Event(events.JOB_SAVED, self._clock.now(), job_id)])
+
+    def _adopt_readable(self, job_id: str, stored: Stored | None) -> None:
+        try:
+            self._adopt(job_id, stored)
+        except StoreCorrupt as fault:
+            log.error("%s", fault)
+
+    def _put_back(self, requests: list[Request], fault: KalaError) -> None:
+        """Refuse what cannot wait, and let the rest wait in front."""
+        self._queue.extendleft(request for request in reversed(requests) if request.patient)
+        for request in requests:
+            if not request.patient:
+                request.fault = fault
+                request.answer()
+
+    # Away and back.
+
+    def _went_down(self, fault: KalaError) -> None:
+        waiting = list(self._queue)
+        self._queue.clear()
+        self._put_back(waiting, fault)
+        if self.fault is None:
+            log.error("the database is away: %s", fault)
+            self._hub.publish_nowait([Event(events.STORE_DOWN, self._clock.now(), reason=str(fault))])
+            self._up = trio.Event()
+        self.fault = fault
+
+    async def _recover(self) -> None:
+        """Prove that the database can be written, and find out what came of the batch that had no answer."""
+        elements = self._doubt.elements if self._doubt is not None else []
+        found = await self.in_thread(self._probe, [element.key for element in elements])
+        if self._doubt is not None:
+            batch, self._doubt = self._doubt, None
+            answers = [
+                None if is_done(element, stored) else Conflict(stored)
+                for element, stored in zip(elements, found, strict=True)
+            ]
+            again = set(self._conclude(batch, answers))
+            answered = {request for request in batch.requests if request not in again}
+            self._queue = deque(request for request in self._queue if request not in answered)
+        self._came_up()
+        log.info("the database is back")
+        self._hub.publish_nowait([Event(events.STORE_UP, self._clock.now())])
+
+    def _probe(self, doubtful: list[str]) -> list[Stored | None]:
+        probe = self._driver.get("setting", "probe")
+        revision = probe.revision if probe is not None else 0
+        self._driver.commit([Element("setting", "probe", revision, revision + 1, b"{}")])
+        return [self._driver.get(JOB, job_id) for job_id in doubtful]
+
+    def _came_up(self) -> None:
+        self.fault = None
+        self._up.set()
+
+    def _give_up(self, fault: KalaError) -> None:
+        if self._queue:
+            log.error("%d results could not be written before the end: %s", len(self._queue), fault)
+        for request in self._queue:
+            request.fault = fault
+            request.answer()
+        self._queue.clear()
+
+
+def decoded(stored: Stored) -> Record:
+    """Raises `StoreCorrupt`."""
+    try:
+        return decode_record(stored.value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise StoreCorrupt(stored.kind, stored.key, str(fault)) from None

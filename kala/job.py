@@ -95,6 +95,7 @@ class Run(Struct, frozen=True, omit_defaults=True, gc=False):
     parent_run: str = ""
     until: Moment | None = None  # of a range: its last occurrence
     count: int = 1
+    version: int = 1  # of the job, when it was claimed
 
     @property
     def started(self) -> Moment | None:
@@ -137,6 +138,7 @@ class Record(Struct, frozen=True, omit_defaults=True, gc=False):
     job: Job
     created: Moment
     version: int = 1  # grows with the definition, and with disabling and enabling: the ETag
+    schedule_version: int = 1  # the version that brought its schedule
     revision: int = 0  # grows with every write
     disabled: bool = False
     deleted: Moment | None = None  # a tombstone since then

@@ -72,7 +72,9 @@ def edit(
     if (job.schedule, job.parent_jobs) != (before.schedule, before.parent_jobs):
         change = ledger.leave_schedule(record, now=now, run_id=run_id)
         cursor, remaining = first_due(job, now) if job.schedule or job.parent_jobs else (None, 0)
-        record = replace(change.record, cursor=cursor, remaining=remaining, last_due=None)
+        record = replace(
+            change.record, cursor=cursor, remaining=remaining, last_due=None, schedule_version=record.version + 1
+        )
     record = replace(record, job=job, version=record.version + 1)
     change = ledger.merged(change, _saved(record, now))
     if disabled == record.disabled:

@@ -134,3 +134,17 @@ def test_a_failure_job_that_was_deleted_does_not_hinder_other_edits() -> None:
     assert edit(before, command="false").record.version == 2
     with pytest.raises(Invalid):
         edit(before, on_failure_job="nowhere")
+
+
+def test_a_claim_of_an_earlier_schedule_gives_nothing_back_to_the_later_one() -> None:
+    # given a claim, and then another schedule for the job, which is disabled
+    before = record(job("R3/2030-01-01T00:00:00Z/PT1M"), cursor=at(10), remaining=2, open=(run("r", at(9)),))
+    edited = edit(before, schedule="R4/2030-01-01T00:00:00Z/PT2M", disabled=True).record
+    assert edited.remaining == 5
+
+    # when the claim comes to nothing
+    change = decided(ledger.put_back, edited, run_id="r", instance="i", reason="shutdown", now=at(11))
+
+    # then the new schedule has as many left as before
+    assert change.record.open == ()
+    assert change.record.remaining == 5

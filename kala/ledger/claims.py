@@ -51,7 +51,7 @@ def _take(
     told: tuple[Event, ...] = ()
     if on and policy == "queue":
         record, rows, told, remaining = _replaced_by_latest(record, now, run_id)
-    run = Run(run_id, record.id, occurrence, trigger, State.WAITING, now)
+    run = Run(run_id, record.id, occurrence, trigger, State.WAITING, now, version=record.version)
     run = replace(run, reason=OVERLAP) if on and policy != "allow" else admitted(run, instance, slot)
     if remaining is not None:
         remaining -= 1
@@ -81,7 +81,8 @@ def _replaced_by_latest(
         record = replace(record, open=tuple(r for r in record.open if r is not run))
         change = with_gap(record, State.SKIPPED, OVERLAP, run.scheduled_for, run.scheduled_for, 1, now, run.id)
         record, rows, told = change.record, rows + change.rows, told + change.events
-        remaining = None if remaining is None else remaining + 1
+        if remaining is not None and run.version >= record.schedule_version:
+            remaining += 1
     return record, rows, told, remaining
 
 

@@ -49,7 +49,7 @@ def drop_waiting(record: Record, reason: str, now: Moment, instance: str) -> Cha
             change = merged(change, ended)
             continue
         skipped = _skipped(change.record, run, reason, now)
-        if reason == DISABLED and run.trigger in COUNTED:
+        if reason == DISABLED and run.trigger in COUNTED and run.version >= record.schedule_version:
             skipped = _given_back(skipped, run.scheduled_for)
         change = merged(change, skipped)
     return change
@@ -63,8 +63,8 @@ def _skipped(record: Record, run: Run, reason: str, now: Moment) -> Change:
 
 
 def _given_back(skipped: Change, occurrence: Moment) -> Change:
-    """A claim that came to nothing uses up nothing: the schedule goes on. An occurrence without a successor is not
-    skipped, but still to come."""
+    """A claim that came to nothing uses up nothing: the schedule, if it is the claim's, goes on. An occurrence without
+    a successor is not skipped, but still to come."""
     record = skipped.record
     remaining = None if record.remaining is None else record.remaining + 1
     if record.cursor is not None:

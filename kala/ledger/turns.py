@@ -32,7 +32,8 @@ def start(record: Record, *, now: Moment, run_id: str, instance: str, slot: bool
         raise JobDisabled(record.id)
     if (again := find(record, run_id)) is not None:
         return Change(record, answer=again)
-    return _enqueue(record, Run(run_id, record.id, now, Trigger.MANUAL, State.WAITING, now), instance, slot)
+    run = Run(run_id, record.id, now, Trigger.MANUAL, State.WAITING, now, version=record.version)
+    return _enqueue(record, run, instance, slot)
 
 
 def deliver(record: Record, *, delivery: Delivery, parent: str, now: Moment) -> Change:
@@ -41,7 +42,8 @@ def deliver(record: Record, *, delivery: Delivery, parent: str, now: Moment) -> 
     run_id = child_run_id(delivery.run, record.id)
     if (again := find(record, run_id)) is not None:
         return Change(record, answer=again)
-    run = Run(run_id, record.id, now, delivery.trigger, State.WAITING, now, parent_job=parent, parent_run=delivery.run)
+    run = Run(run_id, record.id, now, delivery.trigger, State.WAITING, now, version=record.version)
+    run = replace(run, parent_job=parent, parent_run=delivery.run)
     if record.disabled:
         row = replace(run, state=State.SKIPPED, reason=DISABLED, ended=now)
         return Change(record, (row,), events=(event_of(events.OCCURRENCE_SKIPPED, now, row),))

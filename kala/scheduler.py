@@ -121,8 +121,8 @@ class Scheduler:
             await self._store.wait_up()
             head = self._agenda.head()
             if head is not None and head <= self._clock.now():
-                for cursor, job_id in self._agenda.pop_until(self._clock.now()):
-                    self._claim(job_id, cursor)
+                for _, job_id in self._agenda.pop_until(self._clock.now()):
+                    self._claim(job_id)
                 continue
             with trio.CancelScope() as self._nap:
                 self._nap_until = head
@@ -132,17 +132,17 @@ class Scheduler:
 
     def _plan(self, record: Record) -> None:
         """Enter a job's next occurrence in the agenda, unless it is being claimed."""
-        at = ledger.due(record)
-        if at is not None and self._claiming.get(record.id) == at:
+        at = ledger.claimable(record)
+        if at is not None and self._claiming.get(record.id) == record.cursor:
             return
         self._agenda.put(record.id, at)
         if at is not None and (self._nap_until is None or at < self._nap_until):
             self._nap.cancel()
 
-    def _claim(self, job_id: str, cursor: Moment) -> None:
-        """Hand over the claim of an occurrence that has come, with a place under the limit when one is free."""
+    def _claim(self, job_id: str) -> None:
+        """Hand over the claim of an occurrence that comes, with a place under the limit when one is free."""
         record = self._store.roster.jobs.get(job_id)
-        if record is None:
+        if record is None or (cursor := ledger.due(record)) is None:
             return
         run_id, version, slot = new_id(), record.version, self._turns.take_place()
 

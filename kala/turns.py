@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+import trio
+
 from kala import events, ledger
 from kala.clock import Clock, Moment
 from kala.draft import Draft
@@ -38,6 +40,7 @@ class Turns:
         self._queue: deque[tuple[str, str]] = deque()  # runs whose turn it is, above the limit
         self._known: set[str] = set()  # waiting runs that have a task here, or are queued
         self._stops: dict[str, Stop] = {}  # of the attempts that are on
+        self._moments: dict[Moment, trio.Event] = {}  # for which claimed runs wait
 
     @property
     def running(self) -> int:
@@ -143,7 +146,12 @@ class Turns:
         if not self._lease.valid():
             with self._tasks.until_stopping():
                 await self._lease.wait_valid()
-        if self._tasks.stopping or run.instance != self._lease.id:
+        wanted = True
+        if run.not_before is not None and run.not_before > self._clock.now():
+            await self._wait_moment(run.not_before)
+            record = self._store.roster.get(job_id)
+            wanted = record is not None and ledger.is_wanted(record, run)
+        if self._tasks.stopping or not wanted or run.instance != self._lease.id:
             await self._put_back(job_id, run, ledger.SHUTDOWN)
             self.release()
             return
@@ -158,6 +166,18 @@ class Turns:
             await self._end(job_id, run, attempt, output)
         finally:
             self.release()
+
+    async def _wait_moment(self, moment: Moment) -> None:
+        """Return at the moment, or when nothing is to start any more. All that start at one moment share a timer."""
+        if moment not in self._moments:
+            self._moments[moment] = trio.Event()
+            self._tasks.nursery.start_soon(self._ring, moment)
+        await self._moments[moment].wait()
+
+    async def _ring(self, moment: Moment) -> None:
+        with self._tasks.until_stopping():
+            await self._clock.sleep_until(moment)
+        self._moments.pop(moment).set()
 
     async def _attempted(self, job_id: str, run: Run, stop: Stop) -> tuple[Attempt, bytes]:
         record = self._store.roster.get(job_id)

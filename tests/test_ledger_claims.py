@@ -89,7 +89,8 @@ def test_after_a_minute_catch_up_decides() -> None:
         pytest.param(record(job(ONCE), cursor=None, remaining=0), 1, at(0), at(0), id="the schedule has ended"),
         pytest.param(record(disabled=True), 1, at(0), at(0), id="disabled"),
         pytest.param(record(deleted=at(0)), 1, at(0), at(0), id="deleted"),
-        pytest.param(record(), 1, at(0), at(0) - 1, id="the clock was set back"),
+        pytest.param(record(), 1, at(0), at(0) - ledger.LEAD - 1, id="the clock was set back"),
+        pytest.param(record(open=(run(),)), 1, at(0), at(0) - 1, id="not yet, and a run is on that it may not meet"),
     ],
 )
 def test_an_occurrence_that_is_not_due_is_not_claimed(given: Record, version: int, cursor: int, now: int) -> None:

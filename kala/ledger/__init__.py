@@ -11,11 +11,13 @@ from kala.ledger.change import (
     DISABLED,
     DOWN,
     EDITED,
+    LEAD,
     LIMIT,
     OVERLAP,
     SHUTDOWN,
     Change,
     child_run_id,
+    claimable,
     due,
     find,
     is_on,
@@ -27,7 +29,7 @@ from kala.ledger.claims import LATE, catch_up, claim
 from kala.ledger.ends import advance, end_attempt, retries
 from kala.ledger.gaps import close_gap
 from kala.ledger.leaving import drop_waiting, leave_schedule, take_over
-from kala.ledger.turns import begin, deliver, put_back, start
+from kala.ledger.turns import begin, deliver, is_wanted, put_back, start
 
 __all__ = [
     "DELETED",
@@ -35,6 +37,7 @@ __all__ = [
     "DOWN",
     "EDITED",
     "LATE",
+    "LEAD",
     "LIMIT",
     "OVERLAP",
     "SHUTDOWN",
@@ -44,6 +47,7 @@ __all__ = [
     "catch_up",
     "child_run_id",
     "claim",
+    "claimable",
     "close_gap",
     "deliver",
     "drop_waiting",
@@ -51,6 +55,7 @@ __all__ = [
     "end_attempt",
     "find",
     "is_on",
+    "is_wanted",
     "leave_schedule",
     "merged",
     "next_up",

@@ -5,10 +5,14 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from msgspec import Struct
 
-from kala.clock import Moment
+from kala.clock import SECOND, Moment
 from kala.events import Event
 from kala.job import Output, Record, Run, replace
 from kala.states import State
+
+LEAD = SECOND // 10
+"""So long before its moment an occurrence may be claimed: it is durable when the moment comes, and the run starts then,
+not a commit later. A thousand claims take less. A run never starts early."""
 
 OVERLAP, DISABLED, DELETED, EDITED, DOWN = "overlap", "disabled", "deleted", "edited", "down"
 LIMIT = "limit"  # of a waiting run: as many runs are on as may be
@@ -29,6 +33,12 @@ class Change(Struct, frozen=True, gc=False):
 def due(record: Record) -> Moment | None:
     """When the job's timer rings next."""
     return None if record.disabled or record.deleted is not None else record.cursor
+
+
+def claimable(record: Record) -> Moment | None:
+    """When the next occurrence may be claimed: a little before its moment, while no run is on that it may meet."""
+    moment = due(record)
+    return moment if moment is None or is_on(record) else moment - LEAD
 
 
 def overlap_of(record: Record) -> str:

@@ -8,6 +8,7 @@ from kala.job import Job, Record, Run, replace
 from kala.ledger.change import (
     DISABLED,
     DOWN,
+    LEAD,
     LIMIT,
     OVERLAP,
     Change,
@@ -28,10 +29,10 @@ LATE = 60 * SECOND
 def claim(
     record: Record, *, version: int, cursor: Moment, now: Moment, run_id: str, instance: str, slot: bool
 ) -> Change:
-    """Take the occurrence at `cursor`, which has come. `slot`: one more run may be on now."""
+    """Take the occurrence at `cursor`, which comes now or in `LEAD`. `slot`: one more run may be on."""
     if record.version != version or record.cursor != cursor or due(record) is None:
         raise Stale(f"the occurrence of job {record.id} is not due any more")
-    if now < cursor:
+    if now < cursor - (0 if is_on(record) else LEAD):
         raise Stale(f"the occurrence of job {record.id} is not due yet")
     if now - cursor > LATE:
         return catch_up(record, now=now, run_id=run_id, instance=instance, slot=slot)
@@ -51,7 +52,8 @@ def _take(
     told: tuple[Event, ...] = ()
     if on and policy == "queue":
         record, rows, told, remaining = _replaced_by_latest(record, now, run_id)
-    run = Run(run_id, record.id, occurrence, trigger, State.WAITING, now, version=record.version)
+    early = occurrence if now < occurrence else None
+    run = Run(run_id, record.id, occurrence, trigger, State.WAITING, now, not_before=early, version=record.version)
     run = replace(run, reason=OVERLAP) if on and policy != "allow" else admitted(run, instance, slot)
     if remaining is not None:
         remaining -= 1

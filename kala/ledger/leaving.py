@@ -23,6 +23,9 @@ def take_over(record: Record, *, alive: frozenset[str], instance: str, now: Mome
         raise Stale(f"nothing of job {record.id} was left behind")
     change = Change(replace(record, outbox=owed))
     for run in left:
+        if run.not_before is not None and now < run.not_before:  # claimed, and not yet to be started
+            change = merged(change, with_run(change.record, replace(run, state=State.WAITING, instance="")))
+            continue
         dead = f"instance {run.instance} ended while it was on"
         if record.job.on_lost == "rerun" and record.deleted is None and not record.disabled:
             since = run.attempts[-1].ended if run.attempts else run.created
@@ -48,14 +51,14 @@ def drop_waiting(record: Record, reason: str, now: Moment, instance: str) -> Cha
             ended = finished(record, replace(run, reason=reason), last, now, (), instance)
             change = merged(change, ended)
             continue
-        skipped = _skipped(change.record, run, reason, now)
+        dropped = skipped(change.record, run, reason, now)
         if reason == DISABLED and run.trigger in COUNTED and run.version >= record.schedule_version:
-            skipped = _given_back(skipped, run.scheduled_for)
-        change = merged(change, skipped)
+            dropped = _given_back(dropped, run.scheduled_for)
+        change = merged(change, dropped)
     return change
 
 
-def _skipped(record: Record, run: Run, reason: str, now: Moment) -> Change:
+def skipped(record: Record, run: Run, reason: str, now: Moment) -> Change:
     """A run that has not begun never will."""
     row = replace(run, state=State.SKIPPED, reason=reason, ended=now)
     record = replace(record, open=tuple(other for other in record.open if other is not run))
@@ -83,7 +86,7 @@ def leave_schedule(record: Record, *, now: Moment, run_id: str) -> Change:
     change = Change(record)
     for run in record.open:
         if run.trigger in COUNTED and has_not_begun(run):
-            change = merged(change, _skipped(change.record, run, EDITED, now))
+            change = merged(change, skipped(change.record, run, EDITED, now))
     if (first := record.cursor) is not None and first <= now:
         _, count, last = passed(record.job, record.remaining, first, now)
         reason = DISABLED if record.disabled else EDITED

@@ -7,6 +7,7 @@ from kala.job import Delivery, Record, Run, replace
 from kala.ledger.change import (
     DELETED,
     DISABLED,
+    EDITED,
     OVERLAP,
     Change,
     child_run_id,
@@ -21,7 +22,7 @@ from kala.ledger.change import (
 from kala.ledger.claims import admitted
 from kala.ledger.ends import RETRIED, finished, retries
 from kala.ledger.gaps import close_gap
-from kala.ledger.leaving import drop_waiting
+from kala.ledger.leaving import drop_waiting, skipped
 from kala.states import State, Trigger
 
 
@@ -67,8 +68,15 @@ def begin(record: Record, *, run_id: str, instance: str, now: Moment) -> Change:
     return with_run(record, replace(run, state=State.CLAIMED, instance=instance, not_before=None, reason=""))
 
 
+def is_wanted(record: Record, run: Run) -> bool:
+    """A run that was claimed before its moment is still to start: its job is neither disabled, deleted nor
+    rescheduled."""
+    return record.deleted is None and not record.disabled and run.version >= record.schedule_version
+
+
 def put_back(record: Record, *, run_id: str, instance: str, reason: str, now: Moment) -> Change:
-    """A claimed run that was not started, and is not to be now, waits again. Of a disabled or deleted job it goes."""
+    """A claimed run that was not started, and is not to be now, waits again. Of a disabled or deleted job it goes, and
+    so it does before its moment when the job has another schedule since."""
     run = find(record, run_id)
     if run is None or run.state is not State.CLAIMED or run.instance != instance:
         raise Stale(f"run {run_id} is not ours any more")
@@ -76,6 +84,8 @@ def put_back(record: Record, *, run_id: str, instance: str, reason: str, now: Mo
     if record.deleted is not None:
         change = merged(change, drop_waiting(change.record, DELETED, now, instance))
         return change if change.record.open else merged(change, close_gap(change.record))
+    if run.not_before is not None and run.version < record.schedule_version:
+        return skipped(record, run, EDITED, now)
     return merged(change, drop_waiting(change.record, DISABLED, now, instance)) if record.disabled else change
 
 

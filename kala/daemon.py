@@ -171,7 +171,7 @@ class Daemon:
         async with trio.open_nursery() as writing:
             writing.start_soon(self.store.write)
             self.lease.start()
-            await recovery.take_over(self.store, self.lease, self.clock)
+            await self._take_over()
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._schedule)
                 nursery.start_soon(self.housekeeping.run)
@@ -181,6 +181,18 @@ class Daemon:
                 nursery.cancel_scope.cancel()
             self.store.close()
         await trio.to_thread.run_sync(self._leave)
+
+    async def _take_over(self) -> None:
+        """Decide what dead daemons left, before anything starts, however long the database is away."""
+        while not self._stop.is_set():
+            try:
+                await recovery.take_over(self.store, self.lease, self.clock)
+            except (StoreUnavailable, StoreRefused) as fault:
+                log.error("what dead daemons left cannot be decided yet: %s", fault)
+                with trio.move_on_after(RETRY_LAST):
+                    await self._stop.wait()
+            else:
+                return
 
     async def _schedule(self, *, task_status: trio.TaskStatus[None]) -> None:
         await self.scheduler.run(task_status=task_status)

@@ -7,7 +7,7 @@ import trio
 
 from kala import ledger
 from kala.clock import Clock
-from kala.errors import JobNotFound, KalaError, Stale, StoreRefused, StoreUnavailable
+from kala.errors import JobNotFound, KalaError, Stale, Stopping, StoreRefused, StoreUnavailable
 from kala.job import Record
 from kala.lease import Lease
 from kala.store import RETRY_FIRST, Store
@@ -23,12 +23,23 @@ class Deliveries:
         self._store, self._clock, self._lease, self._tasks = store, clock, lease, tasks
         self._owed: set[tuple[str, str]] = set()  # outbox entries that have a task here
         self._settled: dict[str, trio.Event] = {}
+        self._over = False
 
     async def wait_settled(self, job_id: str, run_id: str) -> None:
-        """Return when a run has ended, and all that it set off."""
+        """Return when a run has ended, and all that it set off. Raises `Stopping` when the scheduler ends before."""
         record = self._store.roster.get(job_id)
         if record is not None and _is_on(record, run_id):
+            if self._over:
+                raise Stopping
             await self._settled.setdefault(run_id, trio.Event()).wait()
+            if self._over:
+                raise Stopping
+
+    def let_go(self) -> None:
+        """Nothing will settle any more: tell who waits."""
+        self._over = True
+        for event in self._settled.values():
+            event.set()
 
     def settle(self, before: Record | None, after: Record | None) -> None:
         """A record has changed: wake who waits for what has settled by it."""
@@ -77,6 +88,9 @@ class Deliveries:
                         job_id, partial(ledger.advance, run_id=run_id, job_id=target), patient=True
                     )
                 except (Stale, JobNotFound):
+                    break
+                except KalaError as fault:  # the next start delivers again, which is delivering once
+                    log.error("that a delivery has settled could not be recorded: %s", fault)
                     break
                 unsure = False
         self._owed.discard((job_id, run_id))

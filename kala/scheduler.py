@@ -62,6 +62,7 @@ class Scheduler:
                 await self._keep_agenda()
             if self._claiming:
                 await self._claimed_all.wait()
+        self._deliveries.let_go()
 
     def stop_starting(self) -> None:
         """From now on nothing starts."""
@@ -98,7 +99,7 @@ class Scheduler:
         return run_id
 
     async def wait_settled(self, job_id: str, run_id: str) -> None:
-        """Return when a run has ended, and all that it set off."""
+        """Return when a run has ended, and all that it set off. Raises `Stopping` when the scheduler ends before."""
         await self._deliveries.wait_settled(job_id, run_id)
 
     def _look(self, before: Record | None, after: Record | None) -> None:

@@ -158,7 +158,8 @@ class Service:
             raise Stopping from None
 
     async def wait_settled(self, job_id: str, run_id: str) -> None:
-        """Return when the run, and all it set off, has ended."""
+        """Return when the run, and all it set off, has ended. Raises `Stopping` when the daemon stops before: what is
+        left of it waits in the records."""
         await self._scheduler.wait_settled(job_id, run_id)
 
     def _demand_going_on(self) -> None:

@@ -172,3 +172,29 @@ async def test_time_down_is_made_good_as_the_job_says(catch_up: str, expected: d
         caught_up = [run for run in again.history(job) if run.trigger is Trigger.CATCH_UP]
         assert {run.state for run in caught_up} <= {State.SUCCEEDED}
         assert again.starts()[-1] == 7200
+
+
+@simulated
+async def test_who_waits_for_a_run_that_cannot_settle_any_more_is_told() -> None:
+    world = World(MemoryDriver(), TrioClock(START))
+    outcomes = []
+
+    async def wait(job: str, run: str) -> None:
+        try:
+            await world.service.wait_settled(job, run)
+        except Stopping:
+            outcomes.append("stopping")
+        else:
+            outcomes.append("settled")
+
+    async with trio.open_nursery() as nursery:
+        async with world.up():
+            long, short = await world.create("long", Act(8)), await world.create("short", Act(8))
+            await world.until(1)
+            behind = await world.service.start(long)
+            nursery.start_soon(wait, long, behind)
+            nursery.start_soon(wait, short, world.record(short).open[0].id)
+            await world.until(2)
+            world.scheduler.stop_starting()
+        await trio.testing.wait_all_tasks_blocked()
+    assert outcomes == ["settled", "stopping"]

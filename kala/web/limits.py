@@ -3,14 +3,21 @@
 import logging
 import resource
 from math import inf
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import trio
 from hypercorn.config import Config, Sockets
 from msgspec import Struct
 
-if TYPE_CHECKING:
-    from kala.web.guard import Connection
+
+class Connection(Protocol):
+    """What is asked of a connection (`guard.py`) here."""
+
+    def leave(self) -> None:
+        """Make room: it is idle."""
+
+    def stop(self) -> None:
+        """End when idle, and with the request that is on."""
 
 
 def open_files_share() -> int:
@@ -54,7 +61,7 @@ class GuardConfig(Config):
     def create_sockets(self) -> Sockets:
         return self._sockets
 
-    def admit(self, connection: "Connection") -> bool:
+    def admit(self, connection: Connection) -> bool:
         """There is room for one more, if need be that of the longest idle."""
         if len(self.connections) >= self.most and self.idle:
             next(iter(self.idle)).leave()

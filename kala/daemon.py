@@ -171,19 +171,20 @@ class Daemon:
         async with trio.open_nursery() as writing:
             writing.start_soon(self.store.write)
             self.lease.start()
-            await self._take_over()
-            async with trio.open_nursery() as nursery:
-                await nursery.start(self._schedule)
-                nursery.start_soon(self.housekeeping.run)
-                nursery.start_soon(self._look_after_others)
-                await self._stop.wait()
-                await self._drain()
-                nursery.cancel_scope.cancel()
+            if await self._taken_over():
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(self._schedule)
+                    nursery.start_soon(self.housekeeping.run)
+                    nursery.start_soon(self._look_after_others)
+                    await self._stop.wait()
+                    await self._drain()
+                    nursery.cancel_scope.cancel()
             self.store.close()
         await trio.to_thread.run_sync(self._leave)
 
-    async def _take_over(self) -> None:
-        """Decide what dead daemons left, before anything starts, however long the database is away."""
+    async def _taken_over(self) -> bool:
+        """Decide what dead daemons left, before anything starts, however long the database is away; False when told
+        to stop meanwhile."""
         while not self._stop.is_set():
             try:
                 await recovery.take_over(self.store, self.lease, self.clock)
@@ -192,7 +193,8 @@ class Daemon:
                 with trio.move_on_after(RETRY_LAST):
                     await self._stop.wait()
             else:
-                return
+                return True
+        return False
 
     async def _schedule(self, *, task_status: trio.TaskStatus[None]) -> None:
         await self.scheduler.run(task_status=task_status)

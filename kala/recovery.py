@@ -8,6 +8,7 @@ from kala import ledger
 from kala.clock import Clock
 from kala.draft import Draft
 from kala.errors import Stale
+from kala.job import Record
 from kala.jobjson import rfc3339
 from kala.lease import Lease
 from kala.ledger import Change
@@ -25,19 +26,19 @@ async def take_over(store: Store, lease: Lease, clock: Clock, in_thread: Threads
     Raises `StoreUnavailable`, `StoreRefused`.
     """
     # Before the leases are looked at: what an instance that starts meanwhile claims is not for us to decide.
-    named = {run.instance for record in store.roster for run in record.open if run.state is not State.WAITING}
-    named |= {entry.instance for record in store.roster for entry in record.outbox}
+    named = {run.instance for record in _busy(store) for run in record.open if run.state is not State.WAITING}
+    named |= {entry.instance for record in _busy(store) for entry in record.outbox}
     alive, dead = await in_thread(lease.bury)
     gone = named - alive
     for instance in dead:
         log.warning("an instance has died", extra=fields(instance=instance.id, node=instance.node, pid=instance.pid))
     left = {
         run.id: (record.id, run)
-        for record in store.roster
+        for record in _busy(store)
         for run in record.open
         if run.state is not State.WAITING and run.instance in gone
     }
-    owing = [record.id for record in store.roster if any(entry.instance in gone for entry in record.outbox)]
+    owing = [record.id for record in _busy(store) if any(entry.instance in gone for entry in record.outbox)]
     if not left and not owing:
         return 0
     if ended := await end_leftovers(left):
@@ -72,3 +73,7 @@ async def take_over(store: Store, lease: Lease, clock: Clock, in_thread: Threads
                     ),
                 )
     return len(left)
+
+
+def _busy(store: Store) -> list[Record]:
+    return [record for job_id in store.roster.busy if (record := store.roster.get(job_id)) is not None]

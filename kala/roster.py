@@ -28,6 +28,7 @@ class Roster:
     def __init__(self) -> None:
         self.jobs: dict[str, Record] = {}
         self.tombstones: dict[str, Record] = {}
+        self.busy: set[str] = set()  # whose records have open runs, or owe something
         self._coming = Agenda()  # the next occurrence of every enabled job
         self._dormant = Agenda()  # and of every disabled one
         self._children: dict[str, dict[str, Moment]] = {}
@@ -54,6 +55,10 @@ class Roster:
     def put(self, record: Record) -> None:
         """Enter a record in place of the one with its id."""
         self._leave(record.id)
+        if record.open or record.outbox:
+            self.busy.add(record.id)
+        else:
+            self.busy.discard(record.id)
         if record.deleted is not None:
             self.jobs.pop(record.id, None)
             self.tombstones[record.id] = record

@@ -2,10 +2,11 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from records import T0, at, job, record
+from records import T0, at, job, record, run
 
-from kala.job import Record, replace
+from kala.job import Delivery, Record, replace
 from kala.roster import Roster, Totals
+from kala.states import Trigger
 
 IDS = "ABCD"
 RECORDS = st.builds(
@@ -122,3 +123,16 @@ def test_all_is_as_if_it_were_counted_each_time(steps: list[Record | str]) -> No
             next_run_at=min(enabled, default=None) or min(dormant, default=None),
             last_attempted=max((one.last_attempted for one in live if one.last_attempted is not None), default=None),
         )
+
+
+def test_busy_are_the_jobs_with_open_runs_or_deliveries() -> None:
+    roster = Roster()
+    idle, on = record(id="idle"), record(id="on", open=(run(),))
+    owing = record(id="owing", outbox=(Delivery("r", Trigger.PARENT, ("idle",)),))
+    for one in (idle, on, owing):
+        roster.put(one)
+    assert roster.busy == {"on", "owing"}
+
+    roster.put(replace(on, open=()))
+    roster.drop("owing")
+    assert roster.busy == set()

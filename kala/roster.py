@@ -74,6 +74,7 @@ class Roster:
     def drop(self, job_id: str) -> None:
         """Forget a record altogether."""
         self._leave(job_id)
+        self.busy.discard(job_id)
         if not self._children.get(job_id):
             self._children.pop(job_id, None)
         self.jobs.pop(job_id, None)

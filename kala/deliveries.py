@@ -10,6 +10,7 @@ from kala.clock import Clock
 from kala.errors import JobNotFound, KalaError, Stale, Stopping, StoreRefused, StoreUnavailable
 from kala.job import Record
 from kala.lease import Lease
+from kala.logs import fields
 from kala.store import RETRY_FIRST, Store
 from kala.tasks import Tasks
 
@@ -81,7 +82,7 @@ class Deliveries:
                     await trio.sleep(RETRY_FIRST)  # it may be reading alone that fails
                     continue
                 except KalaError as fault:
-                    told = {"fields": {"job": target, "parent_run": run_id}}
+                    told = fields(job=target, parent_run=run_id)
                     log.error("what a run sets off cannot be delivered: %s", fault, extra=told)
                 try:
                     await self._store.change(

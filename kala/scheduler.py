@@ -23,6 +23,7 @@ from kala.ids import new_id
 from kala.job import Record, Run
 from kala.lease import Lease
 from kala.ledger import Change
+from kala.logs import fields
 from kala.states import State
 from kala.store import Store
 from kala.tasks import Tasks
@@ -173,7 +174,7 @@ class Scheduler:
         except (StoreUnavailable, StoreRefused):
             self._turns.find_out_soon(job_id, run_id)
         except Exception as fault:  # a bug in one claim, or a record that the database does not take, holds up no other
-            told = {"fields": {"job": job_id}}
+            told = fields(job=job_id)
             log.error(
                 "an occurrence cannot be claimed: %s", fault, extra=told, exc_info=not isinstance(fault, KalaError)
             )

@@ -16,6 +16,7 @@ from kala.hub import Hub
 from kala.job import Attempt, Record, Run
 from kala.lease import Lease
 from kala.ledger import Change
+from kala.logs import fields
 from kala.states import State
 from kala.stop import Stop
 from kala.store import Store
@@ -118,7 +119,7 @@ class Turns:
         except (StoreUnavailable, StoreRefused):
             self._tasks.nursery.start_soon(self._find_out, job_id, run_id)
         except KalaError as fault:
-            log.error("a run cannot be started: %s", fault, extra={"fields": {"job": job_id, "run": run_id}})
+            log.error("a run cannot be started: %s", fault, extra=fields(job=job_id, run=run_id))
         finally:
             if run is None:
                 self.release()
@@ -188,7 +189,7 @@ class Turns:
                 raise JobNotFound(job_id)
             return await self._attempt(record, run, stop)
         except Exception as bug:  # a bug in one run fails that run alone, loudly
-            log.exception("run failed by an internal error", extra={"fields": {"job": job_id, "run": run.id}})
+            log.exception("run failed by an internal error", extra=fields(job=job_id, run=run.id))
             number, error = len(run.attempts) + 1, f"internal error: {bug!r}"
             failed = Attempt(number, started, self._clock.now(), State.FAILED, error=error)
             return failed, b""
@@ -203,7 +204,7 @@ class Turns:
         except (Stale, JobNotFound):
             pass  # another daemon has decided about it
         except KalaError as fault:
-            log.error("a run could not be put back: %s", fault, extra={"fields": {"job": job_id, "run": run.id}})
+            log.error("a run could not be put back: %s", fault, extra=fields(job=job_id, run=run.id))
 
     async def _end(self, job_id: str, run: Run, attempt: Attempt, output: bytes) -> None:
         def decision(draft: Draft) -> tuple[Change]:
@@ -221,16 +222,18 @@ class Turns:
                 ),
             )
 
-        fields = {"job": job_id, "run": run.id, "attempt": attempt.number, "state": attempt.state.value}
+        facts = {"job": job_id, "run": run.id, "attempt": attempt.number, "state": attempt.state.value}
+        about = fields(**facts)
         try:
             await self._store.transact(decision, patient=True)
         except (Stale, JobNotFound) as late:
-            log.warning("the end of a run came too late, and counts nothing: %s", late, extra={"fields": fields})
+            log.warning("the end of a run came too late, and counts nothing: %s", late, extra=about)
         except KalaError as fault:
-            log.error("the end of a run could not be recorded: %s", fault, extra={"fields": fields})
+            log.error("the end of a run could not be recorded: %s", fault, extra=about)
         else:
             if attempt.state is State.SUCCEEDED:
-                log.debug("run succeeded", extra={"fields": fields})
+                log.debug("run succeeded", extra=about)
             else:
-                told = {**fields, "error": attempt.error, "output": output[-1000:].decode(errors="replace")}
-                log.warning("attempt failed", extra={"fields": told})
+                printed = output[-1000:].decode(errors="replace")
+                about = fields(**facts, error=attempt.error, output=printed)
+                log.warning("attempt failed", extra=about)

@@ -20,7 +20,7 @@ SHUTDOWN = "shutdown"
 
 
 class Change(Struct, frozen=True, gc=False):
-    """What a decision comes to. `answer` is the run that it is about, where there is one. `record` None: unwritten."""
+    """What a decision comes to. `answer` is the run that it is about, where there is one."""
 
     record: Record
     rows: tuple[Run, ...] = ()

@@ -6,13 +6,15 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from kala.tail import Tail
+
 
 class Child:
     """Made, read and signalled in Trio's thread. Once `done`, it has ended (or never started) and has been reaped.
 
-    `tail` holds at least the last `limit` bytes printed, of `size` in all; beyond `most` bytes the group is killed.
-    Standard error goes where standard output goes unless `errors` is a descriptor. `started` and `ended` are seconds
-    of `time.monotonic()`. `error` says why it could not be started. `on_start` and `on_end` must not raise.
+    What it prints is added to `tail`, in the thread; beyond `most` bytes the group is killed. Standard error goes where
+    standard output goes unless `errors` is a descriptor. `started` and `ended` are seconds of `time.monotonic()`.
+    `error` says why it could not be started. `on_start` and `on_end` must not raise.
     """
 
     def __init__(
@@ -22,18 +24,16 @@ class Child:
         environment: Sequence[bytes],
         directory: bytes | None = None,
         *,
-        limit: int,
+        tail: Tail,
         most: int = sys.maxsize,
         errors: int | None = None,
     ) -> None:
         self.path, self.argv, self.environment, self.directory = path, argv, environment, directory
-        self.limit, self.most, self.errors = limit, most, errors
+        self.tail, self.most, self.errors = tail, most, errors
         self.on_start: Callable[[], None] | None = None
         self.on_end: Callable[[], None] | None = None
         self.pid = 0  # not started
         self.wanted = 0  # the last signal sent: one from before the start withdraws it
-        self.tail = bytearray()
-        self.size = 0
         self.started = self.ended = 0.0
         self.error: Exception | None = None
         self.status: int | None = None  # as `os.wait4` has it; None when it is not known

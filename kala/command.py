@@ -21,8 +21,10 @@ from kala.job import Attempt
 from kala.launch import null_device
 from kala.states import State
 from kala.stop import Stop
+from kala.tail import Tail
 
 UNKILLABLE = 10.0  # seconds after KILL when a process is given up: it hangs in the kernel, or is not ours to signal
+OUTPUT_LIMIT = 65_536  # bytes that are kept when nobody says how many
 MAX_SUBSTITUTE = 1 << 20  # bytes that a command in backticks may print
 SUBSTITUTE_TIMEOUT = 30.0
 RU_MAXRSS = 1 if sys.platform == "darwin" else 1024  # bytes in its unit
@@ -96,12 +98,12 @@ async def run_command(
     directory: str | None = None,
     timeout: float | None = None,  # noqa: ASYNC109 - a rule for the process, not for this call
     kill_after: float = 10.0,
-    output_limit: int = 65536,
+    output: Tail | None = None,
     stop: Stop | None = None,
     on_start: Callable[[int], None] | None = None,
 ) -> tuple[Attempt, bytes]:
-    """Run a program to its end, as attempt `number`. Returns the attempt and the last `output_limit` bytes of what it
-    printed, both streams in one. What goes wrong with the program is in the attempt, never raised.
+    """Run a program to its end, as attempt `number`. Returns the attempt and what is kept of what it printed, both
+    streams in one. It goes to `output` as it comes. What goes wrong with the program is in the attempt, never raised.
 
     It leads a session of its own, reads /dev/null, and has no environment but `environment` (give
     `programs.Environment` to have most of it encoded once), by whose PATH it is found. When it ends, the rest of its
@@ -121,7 +123,7 @@ async def run_command(
             arguments,
             programs.entries(environment),
             None if directory is None else programs.encoded(directory, "the directory"),
-            limit=output_limit,
+            tail=output or Tail(OUTPUT_LIMIT),
         )
     except CommandError as error:
         return failed(number, asked, str(error))
@@ -187,9 +189,9 @@ def report(
         signal=signal_number,
         cpu=round((usage.ru_utime + usage.ru_stime) * SECOND) if usage is not None else 0,
         memory=peak_memory(usage),
-        output_size=child.size,
+        output_size=child.tail.size,
         error=how,
-    ), bytes(child.tail[-child.limit :] if child.limit else b"")
+    ), child.tail.last()[1]
 
 
 def peak_memory(usage: resource.struct_rusage | None) -> int:
@@ -220,29 +222,30 @@ def ending(child: Child, exit_code: int | None, signal_number: int | None) -> st
     return f"exit code {exit_code}" if exit_code else ""
 
 
-async def substitute(argv: Sequence[str], environment: Mapping[str, str]) -> str:
+async def substitute(argv: Sequence[str], environment: Mapping[str, str], directory: str | None = None) -> str:
     """The standard output of a command, for what stands in backticks. Raises CommandError when it fails, is missing,
     prints more than 1 MiB, or takes longer than 30 s. Leaves no process, also when cancelled."""
     arguments = programs.arguments(argv)
-    path = programs.find(argv[0], environment, None)
+    path = programs.find(argv[0], environment, directory)
     child = Child(
         path,
         arguments,
         programs.entries(environment),
-        limit=MAX_SUBSTITUTE,
+        None if directory is None else programs.encoded(directory, "the directory"),
+        tail=Tail(MAX_SUBSTITUTE),
         most=MAX_SUBSTITUTE,
         errors=null_device(),
     )
     state = await attend(Watched(child, SUBSTITUTE_TIMEOUT, None), 0, None)
     name = shortened(argv[0])
     if isinstance(child.error, OSError):
-        raise CommandError(programs.explanation(child.error, argv[0], path, None))
+        raise CommandError(programs.explanation(child.error, argv[0], path, directory))
     if child.error is not None:
         raise child.error
     if state is State.TIMED_OUT:
         raise CommandError(f"{name} in backticks has not ended within {SUBSTITUTE_TIMEOUT:g} s")
-    if child.size > MAX_SUBSTITUTE:
+    if child.tail.size > MAX_SUBSTITUTE:
         raise CommandError(f"{name} in backticks printed more than {MAX_SUBSTITUTE} bytes")
     if how := ending(child, *outcome(child)):
         raise CommandError(f"{name} in backticks failed: {how}")
-    return child.tail.decode(errors="surrogateescape")
+    return child.tail.last()[1].decode(errors="surrogateescape")

@@ -23,6 +23,9 @@ RUN_VARIABLES = frozenset(
 )
 """What a run is told about itself: a daemon that a run starts must not take these for its settings."""
 
+CLIENT_VARIABLES = frozenset({PREFIX + "URL"})
+"""What the commands that talk to a daemon read, beside which a daemon may be started."""
+
 SUFFIXES = (".toml", ".json", ".yaml", ".yml")
 
 
@@ -92,7 +95,9 @@ def by_name(given: Iterable[tuple[str, str, object]]) -> dict[str, Given]:
 def variables(environ: Mapping[str, str], notes: list[Note]) -> dict[str, Given]:
     """The settings among the variables. An empty one is not set, as in the original."""
     ours = {
-        key: value for key, value in environ.items() if key.startswith(PREFIX) and value and key not in RUN_VARIABLES
+        key: value
+        for key, value in environ.items()
+        if key.startswith(PREFIX) and value and key not in RUN_VARIABLES | CLIENT_VARIABLES
     }
     known = {key: value for key, value in ours.items() if squashed(key.removeprefix(PREFIX)) in BY_NAME}
     notes += [

@@ -34,6 +34,7 @@ from kala.hub import Hub
 from kala.launch import allow_children
 from kala.lease import TTL, Lease
 from kala.logs import fields
+from kala.notices import poster
 from kala.runner import Runner
 from kala.scheduler import Scheduler
 from kala.service import Service
@@ -89,11 +90,20 @@ class Daemon:
             node=settings.node,
             environment=os.environ,
             output_limit=settings.output_limit,
+            outputs=self.store.outputs,
             connections=self.connections,
             children=self.store.roster.children,
         )
         self.max_runs = settings.max_runs or runs_that_files_allow()
-        self.scheduler = Scheduler(self.store, self.clock, self.hub, self.lease, runner.attempt, max_runs=self.max_runs)
+        self.scheduler = Scheduler(
+            self.store,
+            self.clock,
+            self.hub,
+            self.lease,
+            runner.attempt,
+            max_runs=self.max_runs,
+            post=poster(self.connections),
+        )
         self.service = Service(
             self.store,
             self.scheduler,
@@ -108,6 +118,7 @@ class Daemon:
             self.clock,
             keep=settings.keep_runs,
             history_age=settings.history_age,
+            output_total=settings.output_total,
             done_ttl=settings.done_ttl,
         )
         self._stop, self._hurry, self._drained = trio.Event(), trio.Event(), trio.Event()
@@ -124,12 +135,15 @@ class Daemon:
             async with trio.open_nursery() as root:
                 root.start_soon(self._heed, signals)
                 root.start_soon(self.connections.tend)
+                root.start_soon(self.hub.run)
+                root.start_soon(self.store.outputs.run)
                 web = partial(serve, create_app(self.service, self.settings), self.settings, stop=stop_web)
                 async with trio.open_nursery() as serving:
                     urls = await serving.start(web)
                     log.info("listening at %s", " and ".join(urls))
                     if await self._opened():
                         await self._work()
+                    self.store.outputs.close()
                     self.hub.close()
                     stop_web.set()
                 await self.connections.aclose()
@@ -154,6 +168,7 @@ class Daemon:
         while not self._stop.is_set():
             try:
                 await self.store.load()
+                await self.scheduler.pause.load()
                 await trio.to_thread.run_sync(partial(self.lease.take, shared=self.settings.shared))
             except StoreUnavailable as fault:
                 if delay == RETRY_FIRST:

@@ -18,12 +18,23 @@ class Invalid(KalaError):
         super().__init__("; ".join(f"{path}: {fault}" if path else fault for path, fault in self.fields.items()))
 
 
+class NotJson(Invalid):
+    """Input that is not JSON at all."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__({"": fault})
+
+
 class ScheduleError(KalaError):
     """A schedule or duration that cannot be read. `fault` says what is wrong with it."""
 
     def __init__(self, text: str, fault: str) -> None:
         self.text, self.fault = text, fault
         super().__init__(f"{shortened(text)!r}: {fault}")
+
+
+class ZoneError(ScheduleError):
+    """A time zone that is not known."""
 
 
 class CommandError(KalaError):
@@ -40,6 +51,35 @@ class JobNotFound(KalaError):
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
         super().__init__(f"there is no job {shortened(job_id)!r}")
+
+
+class RunNotFound(KalaError):
+    """No run has this id, or it is not kept any more."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"there is no run {shortened(run_id)!r}")
+
+
+class RunEnded(KalaError):
+    """The run has ended, and was asked to end."""
+
+    def __init__(self, run_id: str, state: str) -> None:
+        self.state = state
+        super().__init__(f"run {run_id} has ended: {state}")
+
+
+class Paused(KalaError):
+    """The daemon is paused, and was asked to start something."""
+
+    def __init__(self) -> None:
+        super().__init__("the daemon is paused and starts nothing: resume it first")
+
+
+class KeyUsed(KalaError):
+    """An idempotency key that has made something else."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(f"Idempotency-Key: {fault}")
 
 
 class JobDisabled(KalaError):

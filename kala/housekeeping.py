@@ -20,11 +20,22 @@ SLICE = 1000
 
 
 class Housekeeping:
-    """Keeps `keep` ended runs a job, history for `history_age`, done jobs for `done_ttl` (microseconds; None: ever)."""
+    """Keeps `keep` ended runs a job, history for `history_age`, done jobs for `done_ttl` (microseconds; None: ever),
+    and `output_total` bytes of what was printed (0: all)."""
 
-    def __init__(self, store: Store, clock: Clock, *, keep: int, history_age: int | None, done_ttl: int | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        keep: int,
+        history_age: int | None,
+        output_total: int,
+        done_ttl: int | None,
+    ) -> None:
         self._store, self._clock = store, clock
         self._keep, self._history_age, self._done_ttl = keep, history_age, done_ttl
+        self._output_total = output_total
 
     async def run(self) -> None:
         """Tidy every minute. A database that is away is tidied when it is back."""
@@ -47,6 +58,8 @@ class Housekeeping:
         except KalaError:
             self._store.grown |= grown
             raise
+        if self._output_total and (dropped := await self._store.trim_outputs(self._output_total)):
+            log.info("the oldest outputs have been dropped", extra=fields(bytes=dropped))
         old = [record.id for record in self._store.roster.tombstones.values() if _is_forgotten(record, now)]
         if old:
             await self._store.transact(lambda draft: [register.purge(r, now) for one in old if (r := draft.any(one))])
@@ -76,6 +89,7 @@ class Housekeeping:
             record.is_done
             and not record.is_child
             and not record.outbox
+            and not record.notices
             and (record.last_attempted or record.created) < before
             and not self._store.roster.children(record.id)
             and not self._store.roster.is_failure_job(record.id)
@@ -83,4 +97,9 @@ class Housekeeping:
 
 
 def _is_forgotten(record: Record, now: Moment) -> bool:
-    return record.deleted is not None and not record.open and now - record.deleted >= register.TOMBSTONE
+    return (
+        record.deleted is not None
+        and not record.open
+        and not record.notices
+        and now - record.deleted >= register.TOMBSTONE
+    )

@@ -6,14 +6,14 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from kala import register, schedule
+from kala import register
 from kala.clock import Clock, Moment
 from kala.draft import Draft
 from kala.errors import Invalid, KalaError
 from kala.job import Job, Record
 from kala.jobimport import Imported
-from kala.ledger import LATE, Change
-from kala.schedule import Schedule
+from kala.ledger import LATE, Change, plan_of
+from kala.plan import Plan
 from kala.store import Store
 
 
@@ -108,16 +108,16 @@ def _in_order(jobs: Sequence[Imported]) -> Iterable[Imported]:
         return jobs
 
 
-def _on_grid(plan: Schedule, moment: Moment) -> Moment | None:
+def _on_grid(plan: Plan, moment: Moment) -> Moment | None:
     """The occurrence that another server means by `moment`: the first from then on, or the one just before.
 
     The original's next run is never on the grid: it is a little after it from the start, and drifts further with each
     run. Up to `LATE`, and half the interval, it is the occurrence before that is still to come.
     """
-    k = max(plan.index_at(moment), 0)
-    before, after = plan.occurrence(k), plan.occurrence(k + 1)
+    before = plan.last_before(moment + 1)
+    after = plan.next_after(moment)
     if before is None or after is None:
-        return before
+        return before if after is None else after
     return before if moment - before <= min(LATE, (after - before) // 2) else after
 
 
@@ -125,7 +125,7 @@ def _is_only_disabled(one: Imported, job: Job) -> bool:
     """The original calls a job done whose timer rang while it was disabled, and goes on with it when it is enabled."""
     if not job.schedule or job.parent_jobs:
         return False
-    repetitions = schedule.parse(job.schedule).repetitions
+    repetitions = plan_of(job).repetitions
     finished = one.standing.metadata.number_of_finished_runs
     return repetitions is None or (one.disabled and finished <= repetitions)
 
@@ -136,7 +136,7 @@ def _record(one: Imported, created: Moment, now: Moment) -> Record:
         raise KalaError(f"job {one.id} is not to be taken")
     cursor, remaining = register.first_due(job, now)
     if job.schedule and not job.parent_jobs:
-        plan = schedule.parse(job.schedule)
+        plan = plan_of(job)
         cursor = _on_grid(plan, standing.next_run_at if standing.next_run_at is not None else now)
         if remaining is not None:
             remaining = max(remaining - standing.metadata.number_of_finished_runs, 1)

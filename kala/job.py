@@ -33,6 +33,16 @@ class Remote(Struct, frozen=True, omit_defaults=True, gc=False):
     expected_response_codes: list[int] | None = None
 
 
+class Notify(Struct, frozen=True, omit_defaults=True, gc=False):
+    """Where to post what became of a job's runs, and which of it. Durations are ISO 8601 text."""
+
+    url: str
+    on: tuple[str, ...] = ("failure", "recovery", "lost", "missed")  # and "late"
+    headers: dict[str, list[str]] | None = None
+    every: str = "PT1M"  # at most one of a kind in so long; what comes in between is counted in the next
+    late_after: str = "PT1M"
+
+
 class Job(Struct, frozen=True, omit_defaults=True, gc=False):
     """A definition: what to run and when, and what to do when things go wrong. Durations are ISO 8601 text."""
 
@@ -49,13 +59,26 @@ class Job(Struct, frozen=True, omit_defaults=True, gc=False):
     type: int = LOCAL
     remote: Remote | None = None
     shell: bool = False
-    overlap: str = "queue"  # queue, skip, allow
+    overlap: str = "queue"  # queue, skip, allow, replace
     catch_up: str = "once"  # once, none, all
     catch_up_limit: int = 100
     catch_up_window: str = ""
     timeout: str = ""
     kill_after: str = "PT10S"
     on_lost: str = "record"  # record, rerun
+    retry_delay: str = ""
+    retry_backoff: float = 1.0
+    retry_max_delay: str = "PT1H"
+    jitter: str = ""
+    time_zone: str = ""  # an IANA name
+    dst_gap: str = "shift"  # shift, skip
+    dst_fold: str = "first"  # first, second, both
+    parents_mode: str = "any"  # any, all
+    environment: dict[str, str] | None = None
+    directory: str = ""
+    output_limit: int | None = None  # bytes; None is the server's
+    labels: dict[str, str] | None = None
+    notify: list[Notify] | None = None
 
 
 class Attempt(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -96,6 +119,14 @@ class Run(Struct, frozen=True, omit_defaults=True, gc=False):
     until: Moment | None = None  # of a range: its last occurrence
     count: int = 1
     version: int = 1  # of the job, when it was claimed
+    due: Moment | None = None  # the scheduled moment and its jitter, where there is one
+    blocker: Moment | None = None  # the moment of the run that was on, when it did not run because of that
+    cancel: str = ""  # why it is to end: asked for, or replaced
+
+    @property
+    def expected(self) -> Moment:
+        """When it was to start."""
+        return self.scheduled_for if self.due is None else self.due
 
     @property
     def started(self) -> Moment | None:
@@ -109,7 +140,7 @@ class Run(Struct, frozen=True, omit_defaults=True, gc=False):
 
     @property
     def retries(self) -> int:
-        return max(len(self.attempts) - 1, 0)
+        return self.attempts[-1].number - 1 if self.attempts else 0
 
 
 class Output(Struct, frozen=True, gc=False):
@@ -129,6 +160,28 @@ class Delivery(Struct, frozen=True, omit_defaults=True, gc=False):
     to: tuple[str, ...]
     instance: str = ""  # that delivers
     recovered: bool = False  # taken over: the first may have been delivered already
+
+
+class Arrival(Struct, frozen=True, omit_defaults=True, gc=False):
+    """The latest success of a parent of a job that waits for all of them."""
+
+    run: str
+    used: bool = False  # a run of the job has followed from it
+
+
+class Notice(Struct, frozen=True, omit_defaults=True, gc=False):
+    """A notification that is owed. Its id stays the same however often it is sent."""
+
+    id: str
+    kind: str  # failure, recovery, lost, late, missed
+    at: Moment
+    url: str
+    run: Run
+    tries: int = 0  # that were not taken
+    refused: Moment = 0  # since when
+    not_before: Moment = 0
+    more: int = 0  # of the same kind that it stands for besides, since `every` forbids one each
+    instance: str = ""  # that sends it
 
 
 class Record(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -154,6 +207,10 @@ class Record(Struct, frozen=True, omit_defaults=True, gc=False):
     open: tuple[Run, ...] = ()
     outbox: tuple[Delivery, ...] = ()
     gap: Run | None = None  # the latest range of occurrences that did not run, still growing
+    arrivals: dict[str, Arrival] | None = None  # by parent, under `parents_mode: all`
+    notices: tuple[Notice, ...] = ()
+    noticed: dict[str, Moment] | None = None  # by kind and address: when one was last taken
+    failing: bool = False  # its last run failed: the next success is a recovery
     results: bytes = b""  # the last `MAX_RESULTS` ended runs, packed
 
     @property

@@ -5,10 +5,11 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
+from kala.checks import Check, Faults, came, check, flag, list_of, members_schema, sound, whole
 from kala.clock import Moment, from_datetime
 from kala.errors import Invalid, shortened
 from kala.job import Job
-from kala.jobmembers import MEMBERS, Check, Faults, came, canonical, flag, job_id, list_of, parsed, sound, whole
+from kala.jobmembers import MEMBERS, canonical, job_id, parsed
 from kala.jobread import taken
 
 _COUNT = whole(0, 2**63 - 1)
@@ -45,6 +46,7 @@ class Imported(Struct, frozen=True):
     standing: Standing = Standing()
 
 
+@check({"type": "string", "format": "date-time"})
 def moment(value: object, path: str, faults: Faults) -> object:
     """RFC 3339 with any offset, cut to microseconds; a time in Go's year 1 is a moment that has not been."""
     try:
@@ -68,6 +70,7 @@ _COUNTERS: dict[str, Check] = {
 }
 
 
+@check(members_schema(_COUNTERS))
 def metadata(value: object, path: str, faults: Faults) -> object:
     """The counters, as a dict."""
     if not isinstance(value, dict):

@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from kala.clock import DAY, SECOND, Moment, to_datetime
-from kala.errors import Invalid, KalaError
-from kala.job import Record, Remote, Run, unpacked
+from kala.job import Notify, Record, Remote, Run, unpacked
+from kala.ledger import expected
 from kala.states import NOT_RUN, State
 
 ZERO_TIME = "0001-01-01T00:00:00Z"
@@ -55,6 +55,16 @@ class RemoteProperties(Struct):
     expected_response_codes: list[int] | None = None
 
 
+class NotifyObject(Struct):
+    """Where notifications go, with all its members."""
+
+    url: str
+    on: list[str]
+    headers: dict[str, list[str]] | None
+    every: str
+    late_after: str
+
+
 class JobObject(Struct, rename={"template_delimiters": "TemplateDelimiters"}):
     """A job as clients see it."""
 
@@ -85,6 +95,19 @@ class JobObject(Struct, rename={"template_delimiters": "TemplateDelimiters"}):
     timeout: str
     kill_after: str
     on_lost: str
+    retry_delay: str
+    retry_backoff: float
+    retry_max_delay: str
+    jitter: str
+    time_zone: str
+    dst_gap: str
+    dst_fold: str
+    parents_mode: str
+    environment: dict[str, str] | None
+    directory: str
+    output_limit: int | None
+    labels: dict[str, str] | None
+    notify: list[NotifyObject] | None
     version: int
 
 
@@ -160,7 +183,7 @@ def next_run_at(record: Record) -> Moment | None:
     """The next occurrence, or the last one when the job is done. A child and a job without schedule have none."""
     if record.is_child or not record.job.schedule:
         return None
-    return record.cursor if record.cursor is not None else record.last_due
+    return record.last_due if record.cursor is None else expected(record, record.cursor)
 
 
 def job_object(record: Record, children: Sequence[str] | None, rows: list[Row] | None) -> JobObject:
@@ -202,8 +225,27 @@ def job_object(record: Record, children: Sequence[str] | None, rows: list[Row] |
         timeout=job.timeout,
         kill_after=job.kill_after,
         on_lost=job.on_lost,
+        retry_delay=job.retry_delay,
+        retry_backoff=job.retry_backoff,
+        retry_max_delay=job.retry_max_delay,
+        jitter=job.jitter,
+        time_zone=job.time_zone,
+        dst_gap=job.dst_gap,
+        dst_fold=job.dst_fold,
+        parents_mode=job.parents_mode,
+        environment=job.environment,
+        directory=job.directory,
+        output_limit=job.output_limit,
+        labels=job.labels,
+        notify=notify_objects(job.notify),
         version=record.version,
     )
+
+
+def notify_objects(notify: Sequence[Notify] | None) -> list[NotifyObject] | None:
+    if notify is None:
+        return None
+    return [NotifyObject(one.url, list(one.on), one.headers, one.every, one.late_after) for one in notify]
 
 
 _NO_REMOTE = RemoteProperties()
@@ -252,16 +294,3 @@ def stats_object(
             created=rfc3339(created),
         )
     }
-
-
-def error_object(error: KalaError) -> bytes:
-    """The body of an answer of 400 and above: `{"error": text}`, and `fields` when single members are at fault."""
-    answer: dict[str, object] = {"error": _clean(str(error))}
-    if isinstance(error, Invalid):
-        answer["fields"] = {_clean(path): _clean(fault) for path, fault in error.fields.items()}
-    return _encoder.encode(answer)
-
-
-def _clean(text: str) -> str:
-    """Half of a surrogate pair, which only a message about bad input can hold, has no UTF-8."""
-    return text.encode("utf-8", "replace").decode()

@@ -1,88 +1,47 @@
-"""The members of a job that clients may send, and what each may hold: its type and its bounds.
+"""The members of a job that clients may send, and what each may hold.
 
-Go's rules, which the original's clients know: names match in any case (of a name given several times, in whatever
-case, the last counts), unknown members are passed over, `null` is not set, a wrong type is a fault (1.0 is not a whole
-number).
+Names match in any case, as in Go (of a name given several times, in whatever case, the last counts), and unknown
+members are passed over.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 
 import msgspec
 
-from kala import schedule
-from kala.errors import Invalid, ScheduleError, shortened
-from kala.job import Remote
-
-Faults = dict[str, str]
-Check = Callable[[object, str, Faults], object]
-"""Takes a value and its path; gives what it stands for, None when that is nothing. Names its faults; of a list or an
-object that holds some, what is sound is given, so that the other rules can be looked at."""
+from kala import durations, schedule
+from kala.checks import (
+    Check,
+    Faults,
+    came,
+    check,
+    choice,
+    flag,
+    list_of,
+    members_schema,
+    number,
+    or_null,
+    pairs,
+    sound,
+    text,
+    whole,
+)
+from kala.errors import Invalid, NotJson, ScheduleError, shortened
+from kala.job import Notify, Remote
+from kala.ledger import KINDS
 
 _decoder = msgspec.json.Decoder()
+MAX_HEADERS = 100
+_short = text(1_024)
+_line = text(16_384)
+_header_values = list_of(_line, MAX_HEADERS)
+VARIABLE = re.compile("(?!KALA_)[A-Za-z_][A-Za-z0-9_]*")
+LABEL = re.compile("[A-Za-z0-9](?:[A-Za-z0-9_./-]{0,61}[A-Za-z0-9])?")
+MAX_NOTIFY, MAX_VARIABLES, MAX_LABELS = 10, 200, 50
+_DURATION = {"type": "string", "pattern": f"^(?:{durations.PATTERN.pattern})?$", "examples": ["PT30S", "P1D"]}
 
 
-def came(value: object) -> str:
-    """What was sent, for a message."""
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, list):
-        return "a list"
-    return shortened(msgspec.json.encode(value).decode(), 40)
-
-
-def text(limit: int) -> Check:
-    """Text of at most `limit` characters. NUL is refused: neither a process nor every database can have it."""
-
-    def check(value: object, path: str, faults: Faults) -> object:
-        if not isinstance(value, str):
-            faults[path] = f"must be text, not {came(value)}"
-        elif len(value) > limit:
-            faults[path] = f"is {len(value):,} characters long, and at most {limit:,} are taken"
-        elif "\0" in value:
-            faults[path] = "holds a NUL character"
-        else:
-            return value
-        return None
-
-    return check
-
-
-def whole(low: int, high: int) -> Check:
-    """A whole number from `low` to `high`."""
-
-    def check(value: object, path: str, faults: Faults) -> object:
-        if not isinstance(value, int) or isinstance(value, bool):
-            faults[path] = f"must be a whole number, not {came(value)}"
-        elif not low <= value <= high:
-            faults[path] = f"must be from {low} to {high}, not {came(value)}"
-        else:
-            return value
-        return None
-
-    return check
-
-
-def flag(value: object, path: str, faults: Faults) -> object:
-    """True or false."""
-    if isinstance(value, bool):
-        return value
-    faults[path] = f"must be true or false, not {came(value)}"
-    return None
-
-
-def choice(*allowed: str) -> Check:
-    """One of some words; empty text is not set."""
-
-    def check(value: object, path: str, faults: Faults) -> object:
-        if isinstance(value, str) and value in allowed:
-            return value
-        if value != "":
-            faults[path] = f"must be {', '.join(allowed[:-1])} or {allowed[-1]}, not {came(value)}"
-        return None
-
-    return check
-
-
+@check(_DURATION)
 def duration(value: object, path: str, faults: Faults) -> object:
     """An ISO 8601 duration, as text; empty text is not set."""
     if _short(value, path, faults) is None or not isinstance(value, str) or not value:
@@ -95,6 +54,7 @@ def duration(value: object, path: str, faults: Faults) -> object:
     return value
 
 
+@check(_DURATION)
 def time_limit(value: object, path: str, faults: Faults) -> object:
     """A duration that is longer than nothing."""
     read = duration(value, path, faults)
@@ -103,23 +63,7 @@ def time_limit(value: object, path: str, faults: Faults) -> object:
     return read
 
 
-def list_of(item: Check, limit: int, *, distinct: bool = False) -> Check:
-    """At most `limit` items; with `distinct`, what repeats an earlier one is left out."""
-
-    def check(value: object, path: str, faults: Faults) -> object:
-        if not isinstance(value, list):
-            faults[path] = f"must be a list, not {came(value)}"
-        elif len(value) > limit:
-            faults[path] = f"has {len(value):,} items, and at most {limit:,} are taken"
-        else:
-            found = [item(one, f"{path}[{number}]", faults) for number, one in enumerate(value)]
-            right = [one for one in found if one is not None]
-            return list(dict.fromkeys(right)) if distinct else right
-        return None
-
-    return check
-
-
+@check({**_short.schema, "minLength": 1})
 def job_id(value: object, path: str, faults: Faults) -> object:
     """The id of another job. Whether there is one, the ledger knows."""
     if value == "":
@@ -127,6 +71,24 @@ def job_id(value: object, path: str, faults: Faults) -> object:
     return _short(value, path, faults)
 
 
+@check({**_line.schema, "pattern": "^(?:/.*)?$"})
+def directory(value: object, path: str, faults: Faults) -> object:
+    """An absolute path; empty text is not set. Whether it is there, the run finds out."""
+    if _line(value, path, faults) is None or not isinstance(value, str) or not value:
+        return None
+    if not value.startswith("/"):
+        faults[path] = f"must be an absolute path, not {came(value)}"
+    return value
+
+
+@check(
+    {
+        "type": "object",
+        "propertyNames": {"maxLength": _short.schema["maxLength"]},
+        "additionalProperties": or_null(_header_values.schema),
+        "maxProperties": MAX_HEADERS,
+    }
+)
 def headers(value: object, path: str, faults: Faults) -> object:
     """A list of values for each name. What a name may be, `remote.check` knows."""
     if not isinstance(value, dict):
@@ -143,10 +105,39 @@ def headers(value: object, path: str, faults: Faults) -> object:
     return None
 
 
-MAX_HEADERS = 100
-_short = text(1_024)
-_line = text(16_384)
-_header_values = list_of(_line, MAX_HEADERS)
+NOTIFY_MEMBERS: dict[str, Check] = {
+    "url": text(2_048),  # it is in the record with each notification that is owed
+    "on": list_of(choice(*KINDS), len(KINDS), distinct=True),
+    "headers": headers,
+    "every": duration,
+    "late_after": duration,
+}
+NOTIFY_NAMES = {name.casefold(): name for name in NOTIFY_MEMBERS}
+
+
+@check({"type": "array", "items": members_schema(NOTIFY_MEMBERS, ("url",)), "maxItems": MAX_NOTIFY})
+def notices(value: object, path: str, faults: Faults) -> object:
+    """Where to post what became of runs: a list of objects, each in its place. What a URL may be, `remote.check`
+    knows."""
+    if not isinstance(value, list):
+        faults[path] = f"must be a list, not {came(value)}"
+        return None
+    if len(value) > MAX_NOTIFY:
+        faults[path] = f"has {len(value):,} items, and at most {MAX_NOTIFY} are taken"
+        return None
+    read = []
+    for place, one in enumerate(value):
+        here = f"{path}[{place}]"
+        members: dict[str, object] = {}
+        if isinstance(one, dict):
+            members = sound(canonical(one, NOTIFY_NAMES), NOTIFY_MEMBERS, f"{here}.", faults)
+            if members.get("on") == [] and not any(path.startswith(f"{here}.on") for path in faults):
+                faults[f"{here}.on"] = f"names nothing: of {', '.join(KINDS)}"
+        else:
+            faults[here] = f"must be an object, not {came(one)}"
+        read.append(msgspec.convert({"url": "", **members}, Notify))
+    return read or None
+
 
 REMOTE_MEMBERS: dict[str, Check] = {
     "url": _line,
@@ -159,6 +150,7 @@ REMOTE_MEMBERS: dict[str, Check] = {
 REMOTE_NAMES = {name.casefold(): name for name in REMOTE_MEMBERS}
 
 
+@check(members_schema(REMOTE_MEMBERS))
 def remote_properties(value: object, path: str, faults: Faults) -> object:
     """The call of a remote job; None when nothing in it is set, as the original writes it for local jobs."""
     if not isinstance(value, dict):
@@ -166,17 +158,6 @@ def remote_properties(value: object, path: str, faults: Faults) -> object:
         return None
     made = msgspec.convert(sound(canonical(value, REMOTE_NAMES), REMOTE_MEMBERS, f"{path}.", faults), Remote)
     return made if made != Remote() else None
-
-
-def sound(given: Mapping[str, object], checks: Mapping[str, Check], prefix: str, faults: Faults) -> dict[str, object]:
-    """What the members given stand for; those that are not set or at fault are left out."""
-    found: dict[str, object] = {}
-    for name, value in given.items():
-        if value is not None:
-            read = checks[name](value, prefix + name, faults)
-            if read is not None:
-                found[name] = read
-    return found
 
 
 MEMBERS: dict[str, Check] = {
@@ -193,13 +174,26 @@ MEMBERS: dict[str, Check] = {
     "type": whole(-(2**63), 2**63 - 1),
     "remote_properties": remote_properties,
     "shell": flag,
-    "overlap": choice("queue", "skip", "allow"),
+    "overlap": choice("queue", "skip", "allow", "replace"),
     "catch_up": choice("once", "none", "all"),
     "catch_up_limit": whole(1, 10_000),
     "catch_up_window": duration,
     "timeout": time_limit,
     "kill_after": duration,
     "on_lost": choice("record", "rerun"),
+    "retry_delay": duration,
+    "retry_backoff": number(1, 100),
+    "retry_max_delay": duration,
+    "jitter": duration,
+    "time_zone": _short,
+    "dst_gap": choice("shift", "skip"),
+    "dst_fold": choice("first", "second", "both"),
+    "parents_mode": choice("any", "all"),
+    "environment": pairs(VARIABLE, "letters, digits and _, not a digit first, nor KALA_", _line, MAX_VARIABLES),
+    "directory": directory,
+    "output_limit": whole(0, 2**24),  # bytes
+    "labels": pairs(LABEL, "up to 63 letters and digits, with _ . / - between", text(255), MAX_LABELS),
+    "notify": notices,
     "disabled": flag,
 }
 NAMES = {name.casefold(): name for name in MEMBERS}
@@ -210,9 +204,9 @@ def parsed(data: bytes) -> dict[str, object]:
     try:
         value = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Invalid({"": f"the body is not JSON that can be read: {error}"}) from None
+        raise NotJson(f"the body is not JSON that can be read: {error}") from None
     except RecursionError:
-        raise Invalid({"": "the body is nested too deeply"}) from None
+        raise NotJson("the body is nested too deeply") from None
     if not isinstance(value, dict):
         raise Invalid({"": f"the body must be a JSON object, not {came(value)}"})
     return value

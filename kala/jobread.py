@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kala import remote, schedule, template, words
+from kala.checks import Faults, sound
 from kala.clock import Moment
-from kala.errors import CommandError, Invalid, ScheduleError, TemplateFault
+from kala.errors import CommandError, Invalid, ScheduleError, TemplateFault, ZoneError
 from kala.job import LOCAL, REMOTE, Job, Remote
-from kala.jobjson import remote_object, rfc3339
-from kala.jobmembers import MEMBERS, NAMES, REMOTE_NAMES, Faults, canonical, parsed, sound
+from kala.jobjson import notify_objects, remote_object, rfc3339
+from kala.jobmembers import MEMBERS, NAMES, REMOTE_NAMES, canonical, parsed
+from kala.ledger import plan_of
 
 RENAMED = {"TemplateDelimiters": "template_delimiters", "remote_properties": "remote"}
 """Members whose field in `Job` has another name."""
@@ -40,7 +42,7 @@ def taken(given: Mapping[str, object], faults: Faults, *, owner: str = "", not_b
     fields = {RENAMED.get(name, name): value for name, value in found.items()}
     job = msgspec.convert({"name": "", **fields}, Job)
     warnings: list[str] = []
-    rules = [*rules_of_when(job, not_before)]
+    rules = [*rules_of_when(job, not_before), *rules_of_notify(job)]
     if faults.keys().isdisjoint({"type", "shell", "TemplateDelimiters"}):
         rules += rules_of_what(job, warnings)
     for path, fault in rules:
@@ -55,12 +57,19 @@ def rules_of_when(job: Job, not_before: Moment | None) -> Iterator[tuple[str, st
         yield "name", "is needed"
     if job.schedule:
         try:
-            start = schedule.parse(job.schedule).start
+            start = plan_of(job).start
+        except ZoneError as error:
+            yield "time_zone" if job.time_zone else "schedule", error.fault
         except ScheduleError as error:
             yield "schedule", error.fault
         else:
-            if not_before is not None and start < not_before and not job.parent_jobs:
+            if not_before is not None and start is not None and start < not_before and not job.parent_jobs:
                 yield "schedule", f"its start {rfc3339(start)} is past"
+    elif job.time_zone:
+        try:
+            schedule.parse("@daily", job.time_zone)
+        except ZoneError as error:
+            yield "time_zone", error.fault
 
 
 def rules_of_what(job: Job, warnings: list[str]) -> Iterator[tuple[str, str]]:
@@ -82,10 +91,23 @@ def rules_of_what(job: Job, warnings: list[str]) -> Iterator[tuple[str, str]]:
         if job.template_delimiters:
             templated = {"remote_properties.url": call.url, "remote_properties.body": call.body}
         yield from ((path, fault) for path, fault in remote.check(call).items() if path not in templated)
+        for member in ("environment", "directory"):
+            if getattr(job, member):
+                yield member, "is for a local job (type 0): a call has neither"
     else:
         yield "type", f"must be 0 (a local command) or 1 (a remote job), not {job.type}"
     if job.template_delimiters:
         yield from template_faults(job.template_delimiters, templated)
+
+
+def rules_of_notify(job: Job) -> Iterator[tuple[str, str]]:
+    """The path and fault of each rule about where notifications go that is broken."""
+    urls = [target.url for target in job.notify or ()]
+    for place, target in enumerate(job.notify or ()):
+        for path, fault in remote.check(Remote(target.url, headers=target.headers)).items():
+            yield f"notify[{place}].{path.removeprefix('remote_properties.')}", fault
+        if target.url and (first := urls.index(target.url)) < place:
+            yield f"notify[{place}].url", f"is that of notify[{first}] already: one address is told one way"
 
 
 def template_faults(delimiters: str, texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -125,6 +147,8 @@ def read_patch(data: bytes, job: Job, disabled: bool, *, now: Moment) -> NewJob:
             for part, new in canonical(value, REMOTE_NAMES).items():
                 call[part] = merged(call[part], new) if part == "headers" and isinstance(new, dict) else new
             value = call
+        elif name in ("environment", "labels") and isinstance(value, dict):
+            value = merged(members[name], value)
         members[name] = value
     faults: Faults = {}
     made = taken(members, faults, not_before=None if members["schedule"] == job.schedule else now)
@@ -143,5 +167,6 @@ def definition(job: Job, disabled: bool) -> dict[str, Any]:
     members = {name: getattr(job, RENAMED.get(name, name)) for name in MEMBERS if name != "disabled"}
     return members | {
         "remote_properties": msgspec.to_builtins(remote_object(job.remote, has_run=False)),
+        "notify": msgspec.to_builtins(notify_objects(job.notify)),
         "disabled": disabled,
     }

@@ -27,7 +27,7 @@ async def take_over(store: Store, lease: Lease, clock: Clock, in_thread: Threads
     """
     # Before the leases are looked at: what an instance that starts meanwhile claims is not for us to decide.
     named = {run.instance for record in _busy(store) for run in record.open if run.state is not State.WAITING}
-    named |= {entry.instance for record in _busy(store) for entry in record.outbox}
+    named |= {instance for record in _busy(store) for instance in _owing(record)}
     alive, dead = await in_thread(lease.bury)
     gone = named - alive
     for instance in dead:
@@ -38,7 +38,7 @@ async def take_over(store: Store, lease: Lease, clock: Clock, in_thread: Threads
         for run in record.open
         if run.state is not State.WAITING and run.instance in gone
     }
-    owing = [record.id for record in _busy(store) if any(entry.instance in gone for entry in record.outbox)]
+    owing = [record.id for record in _busy(store) if _owing(record) & gone]
     if not left and not owing:
         return 0
     if ended := await end_leftovers(left):
@@ -52,7 +52,7 @@ async def take_over(store: Store, lease: Lease, clock: Clock, in_thread: Threads
             record = draft.any(job_id)
             try:
                 if record is not None:
-                    going_on = {run.instance for run in record.open} | {entry.instance for entry in record.outbox}
+                    going_on = {run.instance for run in record.open} | _owing(record)
                     still = frozenset(going_on - gone)
                     changes.append(ledger.take_over(record, alive=still, instance=lease.id, now=now))
             except Stale:
@@ -73,6 +73,11 @@ async def take_over(store: Store, lease: Lease, clock: Clock, in_thread: Threads
                     ),
                 )
     return len(left)
+
+
+def _owing(record: Record) -> set[str]:
+    """The instances that are to deliver what the record owes to other jobs, or notifications."""
+    return {entry.instance for entry in record.outbox} | {notice.instance for notice in record.notices}
 
 
 def _busy(store: Store) -> list[Record]:

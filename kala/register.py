@@ -6,9 +6,9 @@ They look at other jobs (`Others`) where a definition names them: parents, child
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from kala import events, ledger, schedule
+from kala import events, ledger
 from kala.clock import DAY, Moment
-from kala.errors import Invalid, JobExists, JobNotFound, Stale, VersionChanged, shortened
+from kala.errors import Invalid, JobExists, JobNotFound, KeyUsed, Stale, VersionChanged, shortened
 from kala.events import Event
 from kala.job import Job, Record, replace
 from kala.ledger import Change
@@ -35,11 +35,24 @@ def create(
     if others.get(job_id) is not None:
         raise JobExists(job_id)
     check_links(job_id, job, others)
-    start = schedule.parse(job.schedule).start if job.schedule else now
-    cursor, remaining = first_due(job, start if now - ledger.LATE <= start < now else now)
+    start = ledger.plan_of(job).start if job.schedule else None
+    just_past = start is not None and now - ledger.LATE <= start < now
+    cursor, remaining = first_due(job, start if just_past and start is not None else now)
     created = now if created is None else created
     record = Record(job_id, job, created, disabled=disabled, cursor=cursor, remaining=remaining)
     return _saved(record, now)
+
+
+def created_before(record: Record, job: Job, disabled: bool) -> Change:
+    """A job is to be created that is there already, by the same idempotency key: the same job is no change.
+
+    Raises `KeyUsed` when that was another, or has been deleted. One that was edited since is the answer all the same.
+    """
+    if record.deleted is not None:
+        raise KeyUsed("the job that it made has been deleted")
+    if record.version == 1 and (record.job, record.disabled) != (job, disabled):
+        raise KeyUsed("it has made another job")
+    return Change(record)
 
 
 def first_due(job: Job, now: Moment) -> tuple[Moment | None, int | None]:
@@ -48,7 +61,7 @@ def first_due(job: Job, now: Moment) -> tuple[Moment | None, int | None]:
         return None, 0
     if not job.schedule:
         return now, 1
-    plan = schedule.parse(job.schedule)
+    plan = ledger.plan_of(job)
     return plan.next_after(now - 1), None if plan.repetitions is None else plan.repetitions + 1
 
 
@@ -69,17 +82,22 @@ def edit(
     before = record.job
     check_links(record.id, job, others, known_failure_job=before.on_failure_job)
     change = Change(record)
-    if (job.schedule, job.parent_jobs) != (before.schedule, before.parent_jobs):
+    if timing(job) != timing(before):
         change = ledger.leave_schedule(record, now=now, run_id=run_id)
         cursor, remaining = first_due(job, now) if job.schedule or job.parent_jobs else (None, 0)
         record = replace(
             change.record, cursor=cursor, remaining=remaining, last_due=None, schedule_version=record.version + 1
         )
-    record = replace(record, job=job, version=record.version + 1)
+    record = ledger.still_owing(replace(record, job=job, version=record.version + 1))
     change = ledger.merged(change, _saved(record, now))
     if disabled == record.disabled:
         return change
     return ledger.merged(change, set_disabled(record, disabled, now=now, instance=instance, run_id=run_id))
+
+
+def timing(job: Job) -> tuple[object, ...]:
+    """What of a definition says when it runs: another one is another schedule."""
+    return job.schedule, job.time_zone, job.dst_gap, job.dst_fold, job.parent_jobs
 
 
 def set_disabled(record: Record, disabled: bool, *, now: Moment, instance: str, run_id: str) -> Change:
@@ -92,7 +110,7 @@ def set_disabled(record: Record, disabled: bool, *, now: Moment, instance: str, 
     changed = _saved(replace(record, disabled=disabled, version=record.version + 1), now)
     if disabled:
         return ledger.merged(changed, ledger.drop_waiting(changed.record, ledger.DISABLED, now, instance))
-    if record.cursor is None or record.cursor > now:
+    if record.cursor is None or ledger.expected(record, record.cursor) > now:
         return changed
     caught_up = ledger.catch_up(
         changed.record, now=now, run_id=run_id, instance=instance, slot=False, because=ledger.DISABLED
@@ -141,12 +159,12 @@ def _buried(record: Record, now: Moment) -> Change:
     change = ledger.drop_waiting(tombstone, ledger.DELETED, now, "")
     if not change.record.open:
         change = ledger.merged(change, ledger.close_gap(change.record))
-    return replace(change, events=(*change.events, Event(events.JOB_DELETED, now, record.id)))
+    return replace(change, events=(*change.events, Event(events.JOB_DELETED, now, job=record.id)))
 
 
 def purge(record: Record, now: Moment) -> Change:
     """A tombstone's end."""
-    if record.deleted is None or record.open or now - record.deleted < TOMBSTONE:
+    if record.deleted is None or record.open or record.notices or now - record.deleted < TOMBSTONE:
         raise Stale(f"job {record.id} is not to be forgotten yet")
     return Change(record, purge=True)
 
@@ -198,4 +216,4 @@ def _cycle(job_id: str, job: Job, others: Others) -> list[str]:
 
 
 def _saved(record: Record, now: Moment) -> Change:
-    return Change(record, events=(Event(events.JOB_SAVED, now, record.id),))
+    return Change(record, events=(Event(events.JOB_SAVED, now, job=record.id, version=record.version),))

@@ -17,6 +17,7 @@ from kala.http1 import ConnectFailed, Lost, basic, place
 from kala.job import Attempt, Remote
 from kala.states import State
 from kala.stop import Stop
+from kala.tail import Tail
 
 TIMEOUT = 30  # seconds; this and the next four as in the original
 EXPECTED = (200,)
@@ -43,10 +44,10 @@ class Refused(Exception):
 class Answer:
     """What has come of an answer so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, output: Tail) -> None:
         self.status: int | None = None
-        self.body = bytearray()
-        self.size = 0
+        self.body = output  # of the latest one
+        self.output = output  # for that of the last one, which is no redirect
 
 
 async def call(
@@ -57,11 +58,11 @@ async def call(
     connections: Connections,
     headers: Mapping[str, str] | None = None,
     timeout: float | None = None,  # noqa: ASYNC109 - a rule for the call's outcome
-    output_limit: int = 65536,
+    output: Tail,
     stop: Stop | None = None,
 ) -> tuple[Attempt, bytes]:
-    """Make a call, as attempt `number`. Returns the attempt and the first `output_limit` bytes of the answer's body,
-    which is read to its end. What goes wrong is in the attempt, never raised.
+    """Make a call, as attempt `number`. Returns the attempt and what is kept of the answer's body: its beginning,
+    which goes to `output` as it comes. The body is read to its end. What goes wrong is in the attempt, never raised.
 
     `headers` are added where `remote` has none of that name. `timeout` is in seconds, for the whole call, and goes
     before the remote's own. A request of `stop` ends the call at once, as cancelled. Redirects are followed; GET
@@ -70,7 +71,7 @@ async def call(
     started, reading = clock.now(), time.monotonic()
     timeout = timeout or remote.timeout or TIMEOUT
     expected = remote.expected_response_codes or EXPECTED
-    answer, state, error = Answer(), State.FAILED, ""
+    answer, state, error = Answer(output), State.FAILED, ""
     with trio.CancelScope() as scope:
         if stop is not None:
             stop.attach(scope.cancel)
@@ -78,7 +79,7 @@ async def call(
                 scope.cancel()
         scope.deadline = trio.current_time() + timeout
         try:
-            await exchange(remote, headers or {}, connections, answer, output_limit)
+            await exchange(remote, headers or {}, connections, answer)
         except Refused as refusal:
             error = str(refusal)
         else:
@@ -94,21 +95,19 @@ async def call(
             state, error = State.CANCELLED, "cancelled"
         else:
             state, error = State.TIMED_OUT, f"timed out after {timeout:g} s"
-    output = bytes(answer.body) or error.encode(errors="replace")
+    kept = answer.body.last()[1] or error.encode(errors="replace")
     return Attempt(
         number,
         started,
         started + round((time.monotonic() - reading) * SECOND),
         state,
         status=answer.status,
-        output_size=answer.size or len(output),
+        output_size=answer.body.size or len(kept),
         error=error,
-    ), output
+    ), kept
 
 
-async def exchange(
-    remote: Remote, more: Mapping[str, str], connections: Connections, answer: Answer, limit: int
-) -> None:
+async def exchange(remote: Remote, more: Mapping[str, str], connections: Connections, answer: Answer) -> None:
     """The requests of one call, into `answer`. Raises Refused."""
     try:
         url, method, body = parsed(remote.url), (remote.method.upper() or METHOD).encode("ascii"), remote.body.encode()
@@ -116,7 +115,7 @@ async def exchange(
     except UnicodeEncodeError as error:
         raise Refused(f"cannot be encoded: {shortened(error.object)!a}") from None
     for _ in range(MAX_REDIRECTS + 1):
-        location = await send(method, url, headers, body, connections, answer, limit)
+        location = await send(method, url, headers, body, connections, answer)
         if location is None:
             return
         target = redirected(url, location)
@@ -136,7 +135,6 @@ async def send(
     body: bytes,
     connections: Connections,
     answer: Answer,
-    limit: int,
 ) -> str | None:
     """One request, into `answer`. Returns where it is redirected to, if it is. Raises Refused."""
     complete = [(b"Host", url.netloc), *headers]
@@ -145,16 +143,17 @@ async def send(
     credentials = basic(url)
     if credentials is not None and all(name.lower() != b"authorization" for name, _ in headers):
         complete.append((b"Authorization", credentials))
-    answer.status, answer.size = None, 0
-    answer.body.clear()
+    answer.status, answer.body, location = None, answer.output, None
     try:
         connection, head = await connections.request(method, url, complete, body)
         answer.status = head.status_code
+        if answer.status in REDIRECTS:
+            location = next((value.decode("latin-1") for name, value in head.headers if name == b"location"), None)
+        answer.body = answer.output if location is None else Tail(answer.output.limit)
         try:
             while chunk := await connection.chunk():
-                answer.size += len(chunk)
-                if len(answer.body) < limit:
-                    answer.body += chunk[: limit - len(answer.body)]
+                if answer.body.add_first(chunk):
+                    answer.body.grown()
         finally:
             connections.give_back(url, connection)
     except ConnectFailed as error:
@@ -163,9 +162,7 @@ async def send(
         raise Refused(f"no proper answer from {place(url)}: {shortened(str(error), 200)}") from error
     except h11.LocalProtocolError as error:
         raise Refused(f"not a request that can be sent: {error}") from error
-    if head.status_code not in REDIRECTS:
-        return None
-    return next((value.decode("latin-1") for name, value in head.headers if name == b"location"), None)
+    return location
 
 
 def request_headers(remote: Remote, more: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:

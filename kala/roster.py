@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from kala.agenda import Agenda
 from kala.clock import Moment
-from kala.job import Record
+from kala.job import Record, Run
 from kala.ledger import due
 
 
@@ -29,6 +29,8 @@ class Roster:
         self.jobs: dict[str, Record] = {}
         self.tombstones: dict[str, Record] = {}
         self.busy: set[str] = set()  # whose records have open runs, or owe something
+        self.gapped: set[str] = set()  # whose records have a range that grows
+        self._open: dict[str, str] = {}  # the job of every run that is not in the history: open ones, growing ranges
         self._coming = Agenda()  # the next occurrence of every enabled job
         self._dormant = Agenda()  # and of every disabled one
         self._children: dict[str, dict[str, Moment]] = {}
@@ -49,16 +51,42 @@ class Roster:
         known = self._children.get(job_id)
         return None if known is None else sorted(known, key=lambda child: (known[child], child))
 
+    def run(self, run_id: str) -> tuple[Record, Run] | None:
+        """A run that is not in the history yet: an open one, or a range that grows; and its job's record."""
+        record = self.get(self._open.get(run_id, ""))
+        if record is None:
+            return None
+        run = next((run for run in record.open if run.id == run_id), record.gap)
+        return None if run is None or run.id != run_id else (record, run)
+
+    def unfinished(self) -> list[str]:
+        """The jobs that have runs, or ranges, that are not in the history yet, in no order; and some that have none."""
+        return list(self.busy | self.gapped)
+
+    def runs(self, job_id: str) -> list[Run]:
+        """The runs of a job that are not in the history yet, in no order."""
+        if (record := self.get(job_id)) is None:
+            return []
+        return [*record.open] if record.gap is None else [*record.open, record.gap]
+
     def is_failure_job(self, job_id: str) -> bool:
         return self._failure_users.get(job_id, 0) > 0
 
     def put(self, record: Record) -> None:
         """Enter a record in place of the one with its id."""
         self._leave(record.id)
-        if record.open or record.outbox:
+        if record.open or record.outbox or record.notices:
             self.busy.add(record.id)
         else:
             self.busy.discard(record.id)
+        if record.gap is not None:
+            self.gapped.add(record.id)
+        else:
+            self.gapped.discard(record.id)
+        for run in record.open:
+            self._open[run.id] = record.id
+        if record.gap is not None:
+            self._open[record.gap.id] = record.id
         if record.deleted is not None:
             self.jobs.pop(record.id, None)
             self.tombstones[record.id] = record
@@ -75,6 +103,7 @@ class Roster:
         """Forget a record altogether."""
         self._leave(job_id)
         self.busy.discard(job_id)
+        self.gapped.discard(job_id)
         if not self._children.get(job_id):
             self._children.pop(job_id, None)
         self.jobs.pop(job_id, None)
@@ -94,6 +123,12 @@ class Roster:
         self._successes += record.successes
 
     def _leave(self, job_id: str) -> None:
+        record = self.get(job_id)
+        if record is not None and self._open:
+            for run in record.open:
+                self._open.pop(run.id, None)
+            if record.gap is not None:
+                self._open.pop(record.gap.id, None)
         record = self.jobs.get(job_id)
         if record is None:
             return

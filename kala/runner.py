@@ -11,9 +11,11 @@ from kala.connections import Connections
 from kala.errors import CommandError, TemplateFault
 from kala.job import REMOTE, Attempt, Record, Remote, Run, replace
 from kala.jobjson import rfc3339
+from kala.outputs import Outputs
 from kala.programs import Environment
 from kala.states import State
 from kala.stop import Stop
+from kala.tail import Tail
 
 OURS = "KALA_"
 """Variables of this beginning are the daemon's settings, with its secrets, or a run's own: none is inherited."""
@@ -30,20 +32,30 @@ class Runner:
         node: str,
         environment: Mapping[str, str],
         output_limit: int,
+        outputs: Outputs,
         connections: Connections,
         children: Callable[[str], Sequence[str] | None],
     ) -> None:
-        self._clock, self._node, self._output_limit, self._connections = clock, node, output_limit, connections
-        self._children = children
+        self._clock, self._node, self._connections, self._children = clock, node, connections, children
+        self._output_limit, self._outputs = output_limit, outputs
         self._environment = Environment({k: v for k, v in environment.items() if not k.startswith(OURS)})
 
     async def attempt(self, record: Record, run: Run, stop: Stop) -> tuple[Attempt, bytes]:
-        """The next attempt of `run`, and the tail of its output. A job that cannot be run is an attempt that failed."""
+        """The next attempt of `run`, and what is kept of its output, which can be read as it comes. A job that cannot
+        be run is an attempt that failed."""
+        job = record.job
+        limit = self._output_limit if job.output_limit is None else job.output_limit
+        live = self._outputs.begin(record.id, run.id, _number(run), limit)
+        attempt, output = await self._made(record, run, stop, live)
+        live.end_with(output)
+        return attempt, output
+
+    async def _made(self, record: Record, run: Run, stop: Stop, live: Tail) -> tuple[Attempt, bytes]:
         told = self.told(record, run)
         try:
             if record.job.type == REMOTE:
-                return await self._call(record, run, told, stop)
-            return await self._command(record, run, told, stop)
+                return await self._call(record, run, told, stop, live)
+            return await self._command(record, run, told, stop, live)
         except (CommandError, TemplateFault) as fault:
             now, output = self._clock.now(), str(fault).encode(errors="replace")
             failed = Attempt(_number(run), now, now, State.FAILED, output_size=len(output), error=str(fault))
@@ -64,25 +76,31 @@ class Runner:
             told["KALA_PARENT_RUN_ID"] = run.parent_run
         return told
 
-    async def _command(self, record: Record, run: Run, told: dict[str, str], stop: Stop) -> tuple[Attempt, bytes]:
-        job, environment = record.job, self._environment.extended(told)
-        command = self._rendered(job.command, record)
+    async def _command(
+        self, record: Record, run: Run, told: dict[str, str], stop: Stop, live: Tail
+    ) -> tuple[Attempt, bytes]:
+        job, environment = record.job, self._environment.extended({**(record.job.environment or {}), **told})
+        command, directory = self._rendered(job.command, record), job.directory or None
         if job.shell:
             argv = ["/bin/sh", "-c", command]
         else:
-            argv = await words.expand(words.parse(command), environment, partial(substitute, environment=environment))
+            within = partial(substitute, environment=environment, directory=directory)
+            argv = await words.expand(words.parse(command), environment, within)
         return await run_command(
             argv,
             number=_number(run),
             environment=environment,
             clock=self._clock,
+            directory=directory,
             timeout=schedule.duration(job.timeout) / SECOND if job.timeout else None,
             kill_after=schedule.duration(job.kill_after) / SECOND,
-            output_limit=self._output_limit,
+            output=live,
             stop=stop,
         )
 
-    async def _call(self, record: Record, run: Run, told: dict[str, str], stop: Stop) -> tuple[Attempt, bytes]:
+    async def _call(
+        self, record: Record, run: Run, told: dict[str, str], stop: Stop, live: Tail
+    ) -> tuple[Attempt, bytes]:
         job = record.job
         call = job.remote or Remote()
         call = replace(call, url=self._rendered(call.url, record), body=self._rendered(call.body, record))
@@ -96,7 +114,7 @@ class Runner:
             clock=self._clock,
             headers={**headers, "Idempotency-Key": run.id},
             timeout=schedule.duration(job.timeout) / SECOND if job.timeout else None,
-            output_limit=self._output_limit,
+            output=live,
             connections=self._connections,
             stop=stop,
         )

@@ -2,8 +2,8 @@
 
 The agenda task sleeps to the agenda's head and hands over a claim for each occurrence that has come; when that is
 durable the run gets its task, which is its process and its end (`turns.py`). What waits (queued runs, retries, what is
-above `--max-runs`) or is owed (`deliveries.py`) is durable in the records, and is looked for in each record that
-changes (`_look`).
+above `--max-runs`) or is owed (`deliveries.py`, `notices.py`) is durable in the records, and is looked for in each
+record that changes (`_look`).
 """
 
 import logging
@@ -17,13 +17,15 @@ from kala.agenda import Agenda
 from kala.clock import Clock, Moment
 from kala.deliveries import Deliveries
 from kala.draft import Draft
-from kala.errors import JobNotFound, KalaError, Stale, StoreRefused, StoreUnavailable
+from kala.errors import JobNotFound, KalaError, Paused, Stale, StoreRefused, StoreUnavailable
 from kala.hub import Hub
 from kala.ids import new_id
 from kala.job import Record, Run
 from kala.lease import Lease
 from kala.ledger import Change
 from kala.logs import fields
+from kala.notices import Notices, Post
+from kala.pause import Pause
 from kala.states import State
 from kala.store import Store
 from kala.tasks import Tasks
@@ -37,15 +39,26 @@ AGAIN = 60.0
 
 
 class Scheduler:
-    """Runs jobs: `run` is its life. `attempt` makes one attempt of a run; what it raises fails that run alone."""
+    """Runs jobs: `run` is its life. `attempt` makes one attempt of a run; what it raises fails that run alone. `post`
+    posts a notification; without it they stay owed."""
 
     def __init__(
-        self, store: Store, clock: Clock, hub: Hub, lease: Lease, attempt: RunAttempt, *, max_runs: int
+        self,
+        store: Store,
+        clock: Clock,
+        hub: Hub,
+        lease: Lease,
+        attempt: RunAttempt,
+        *,
+        max_runs: int,
+        post: Post | None = None,
     ) -> None:
         self._store, self._clock, self._lease = store, clock, lease
         self._tasks = Tasks()
+        self.pause = Pause(store, clock, hub)
         self._turns = Turns(store, clock, hub, lease, attempt, self._tasks, max_runs=max_runs)
         self._deliveries = Deliveries(store, clock, lease, self._tasks)
+        self._notices = Notices(store, clock, lease, self._tasks, post)
         self._agenda = Agenda()
         self._claiming: dict[str, Moment] = {}  # occurrences that have been handed over
         self._claimed_all = trio.Event()
@@ -56,8 +69,11 @@ class Scheduler:
         """Schedule until `stop_starting`; return when the runs that are on then have ended."""
         async with trio.open_nursery() as self._tasks.nursery:
             self._store.told = self._look
+            self.pause.told = self._paused_or_resumed
+            self._tasks.paused = self.pause.on
             for record in self._store.roster:
                 self._look(None, record)
+            self._tasks.nursery.start_soon(self._notices.run)
             task_status.started()
             with self._tasks.until_stopping():
                 await self._keep_agenda()
@@ -75,29 +91,46 @@ class Scheduler:
         return self._tasks.stopping
 
     def end_runs(self, *, hurry: bool) -> None:
-        """End the attempts that are on: TERM to their groups and later KILL, or, in a hurry, KILL at once."""
+        """End the attempts that are on: TERM to their groups and later KILL, or, in a hurry, KILL at once. Posts that
+        are on are broken off."""
         self._turns.end_runs(hurry=hurry)
+        self._notices.end()
+
+    def started(self, run_id: str) -> Moment | None:
+        """Since when an attempt of the run is on here; None when none is."""
+        return self._turns.started(run_id)
 
     @property
     def running(self) -> int:
         """Attempts that are on."""
         return self._turns.running
 
-    async def start(self, job_id: str) -> str:
-        """Start a job now; return the run's id when the run is durable.
+    async def start(self, job_id: str, run_id: str) -> None:
+        """Start a job now; return when the run is durable. With the id of an open run, it is that one.
 
-        Raises `JobNotFound`, `JobDisabled`, `StoreUnavailable`.
+        Raises `JobNotFound`, `JobDisabled`, `Paused`, `StoreUnavailable`.
         """
-        run_id = new_id()
 
         def decision(record: Record) -> Change:
             if self._tasks.stopping:
                 raise Stale("nothing is started any more")
+            if self._tasks.paused and ledger.find(record, run_id) is None:
+                raise Paused
             # It waits, be it for a moment: so it is begun whatever becomes of the caller.
             return ledger.start(record, now=self._clock.now(), run_id=run_id, instance="", slot=False)
 
         await self._store.change(job_id, decision)
-        return run_id
+
+    async def cancel(self, job_id: str, run_id: str) -> Run:
+        """End a run, and do not retry it; return it as it then is. Raises `Stale` when it is not open,
+        `StoreUnavailable`."""
+
+        def decision(record: Record) -> Change:
+            return ledger.cancel(record, run_id=run_id, now=self._clock.now(), instance=self._lease.id)
+
+        run = (await self._store.change(job_id, decision)).answer
+        assert run is not None  # noqa: S101  # what `ledger.cancel` always gives
+        return run
 
     async def wait_settled(self, job_id: str, run_id: str) -> None:
         """Return when a run has ended, and all that it set off. Raises `Stopping` when the scheduler ends before."""
@@ -106,6 +139,8 @@ class Scheduler:
     def _look(self, before: Record | None, after: Record | None) -> None:
         """A record has changed: do what follows from it. Called by the store after each commit; never waits."""
         self._deliveries.settle(before, after)
+        if after is not None:
+            self._turns.heed(after)
         if self._tasks.stopping:
             return
         if after is None:
@@ -115,12 +150,27 @@ class Scheduler:
         self._plan(after)
         self._turns.look(after)
         self._deliveries.look(after)
+        self._notices.look(after)
+
+    def _paused_or_resumed(self) -> None:
+        self._tasks.paused = self.pause.on
+        if self.pause.on:
+            self._turns.hold()
+            return
+        if self._tasks.stopping:
+            return
+        busy = [record for job_id in self._store.roster.busy if (record := self._store.roster.get(job_id)) is not None]
+        for record in sorted(busy, key=lambda record: min((run.created for run in record.open), default=0)):
+            self._turns.look(record)
 
     # Occurrences.
 
     async def _keep_agenda(self) -> None:
         while True:
-            await self._store.wait_up()
+            if self._store.fault is not None or self.pause.on:
+                await self.pause.wait_off()
+                await self._store.wait_up()
+                continue
             head = self._agenda.head()
             if head is not None and head <= self._clock.now():
                 for _, job_id in self._agenda.pop_until(self._clock.now()):
@@ -144,18 +194,25 @@ class Scheduler:
     def _claim(self, job_id: str) -> None:
         """Hand over the claim of an occurrence that comes, with a place under the limit when one is free."""
         record = self._store.roster.jobs.get(job_id)
-        if record is None or (cursor := ledger.due(record)) is None:
+        if record is None or (moment := ledger.due(record)) is None or (cursor := record.cursor) is None:
             return
         run_id, version, slot = new_id(), record.version, self._turns.take_place()
 
         def decide(draft: Draft) -> tuple[Change]:
-            if self._tasks.stopping:
-                raise Stale("nothing is started any more")
+            if self._tasks.held:
+                raise Stale("nothing is started now")
             if (current := draft.any(job_id)) is None:
                 raise JobNotFound(job_id)
             now, instance = self._clock.now(), self._lease.id
             claim = ledger.claim(
-                current, version=version, cursor=cursor, now=now, run_id=run_id, instance=instance, slot=slot
+                current,
+                version=version,
+                cursor=cursor,
+                now=now,
+                run_id=run_id,
+                instance=instance,
+                slot=slot,
+                because=ledger.PAUSED if self.pause.covers(moment) else ledger.DOWN,
             )
             return (claim,)
 

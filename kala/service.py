@@ -1,11 +1,14 @@
 """What clients may ask of the daemon. The web's routes and `kala import` are thin over it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
-from kala import register
+import trio
+
+from kala import printed, register
 from kala.clock import Clock
 from kala.draft import Draft
-from kala.errors import JobNotFound, Stale, Stopping
+from kala.errors import Invalid, JobNotFound, KalaError, RunEnded, Stale, Stopping, ValueTooLarge
+from kala.history import History
 from kala.hub import Hub
 from kala.ids import new_id
 from kala.intake import ImportReport, take_in
@@ -13,7 +16,9 @@ from kala.job import Job, Record, Run
 from kala.jobimport import Imported
 from kala.jobread import NewJob
 from kala.lease import Lease
-from kala.ledger import Change
+from kala.ledger import Change, derived_id
+from kala.pause import Span
+from kala.printed import Piece
 from kala.roster import Totals
 from kala.scheduler import Scheduler
 from kala.store import Store
@@ -35,6 +40,8 @@ class Service:
     ) -> None:
         self._store, self._scheduler, self._lease = store, scheduler, lease
         self._keep_runs = keep_runs
+        self._one_by_one = trio.Lock()
+        self.history = History(store, scheduler.started)
         self.clock, self.hub, self.default_owner = clock, hub, default_owner
 
     # How it is.
@@ -59,47 +66,106 @@ class Service:
 
     def totals(self) -> Totals:
         """Of all jobs, in constant time. Raises `StoreUnavailable` before they are loaded."""
-        self._demand_loaded()
+        self._store.demand_loaded()
         return self._store.roster.totals()
 
     # Reading.
 
     def job(self, job_id: str) -> Record:
         """Raises `JobNotFound`, and `StoreUnavailable` before the jobs are loaded."""
-        self._demand_loaded()
+        self._store.demand_loaded()
         return self._store.job(job_id)
 
     def peek(self, job_id: str) -> Record | None:
         return self._store.roster.jobs.get(job_id)
 
+    def remembered(self, job_id: str) -> Record | None:
+        """A job, also one that was lately deleted."""
+        return self._store.roster.get(job_id)
+
+    def made_with(self, key: str) -> Record | None:
+        """The job that was created with this idempotency key, be it deleted since."""
+        return self.remembered(derived_id("job", key))
+
+    def labels(self, job_id: str) -> Mapping[str, str]:
+        """Those of a job, also of one that was lately deleted."""
+        record = self._store.roster.get(job_id)
+        return {} if record is None else record.job.labels or {}
+
     def job_ids(self) -> list[str]:
         """All jobs, in the order in which they were added. Raises `StoreUnavailable` before they are loaded."""
-        self._demand_loaded()
+        self._store.demand_loaded()
         return list(self._store.roster.jobs)
 
     def children(self, job_id: str) -> list[str] | None:
         """Jobs with this parent, in the order in which they were added; None when it never had any."""
         return self._store.roster.children(job_id)
 
-    def _demand_loaded(self) -> None:
-        if not self._store.loaded and self._store.fault is not None:
-            raise self._store.fault
-
     async def ended_runs(self, record: Record) -> list[Run]:
         """All runs of a job that are kept, oldest first."""
         return await self._store.ended_runs(record.id, self._keep_runs)
 
+    async def output(self, run_id: str, attempt: int | None = None) -> Piece:
+        """What is kept of what an attempt of a run printed; without its number, the one that is on, or else the last.
+
+        Raises `RunNotFound`, `Invalid` when there is no such attempt.
+        """
+        self._store.demand_loaded()
+        return await printed.kept(self._store, run_id, attempt)
+
+    def follow_output(self, piece: Piece) -> AsyncIterator[bytes]:
+        """The same, and what comes after it, until the run has ended."""
+        return printed.follow(self._store, piece)
+
     # Writing.
 
-    async def create(self, job: Job, *, disabled: bool = False) -> Record:
-        """A new job. Raises `Invalid` when its parents or its failure job are not there or would make a cycle."""
+    async def create(self, job: Job, *, disabled: bool = False, key: str = "") -> Record:
+        """A new job. The same `key` again is the same job again, unless that was to be another: `KeyUsed`.
+
+        Raises `Invalid` when its parents or its failure job are not there or would make a cycle.
+        """
         self._demand_going_on()
-        job_id, created, now = new_id(), self._store.new_moment(), self.clock.now()
+        job_id = derived_id("job", key) if key else new_id()
+        created, now = self._store.new_moment(), self.clock.now()
 
         def decide(draft: Draft) -> list[Change]:
+            if (before := draft.any(job_id)) is not None and key:
+                return [register.created_before(before, job, disabled)]
             return [register.create(job, draft, job_id=job_id, now=now, disabled=disabled, created=created)]
 
         return (await self._store.transact(decide))[0].record
+
+    async def create_many(self, jobs: Sequence[NewJob]) -> list[Record | KalaError]:
+        """New jobs, each by itself: what came of each, in order. All that were made are durable."""
+        self._demand_going_on()
+        came: list[Record | KalaError] = []
+        now = self.clock.now()
+        ids = [(new_id(), self._store.new_moment()) for _ in jobs]
+
+        def decide(draft: Draft) -> Iterator[Change]:
+            came.clear()
+            for new, (job_id, created) in zip(jobs, ids, strict=True):
+                try:
+                    change = register.create(
+                        new.job, draft, job_id=job_id, now=now, disabled=new.disabled, created=created
+                    )
+                except KalaError as fault:
+                    came.append(fault)
+                else:
+                    came.append(change.record)
+                    yield change
+
+        try:
+            await self._store.transact(decide)
+        except ValueTooLarge:  # one of them: no other is to be held up by it
+            return [await self._made(new) for new in jobs]
+        return came
+
+    async def _made(self, new: NewJob) -> Record | KalaError:
+        try:
+            return await self.create(new.job, disabled=new.disabled)
+        except (Invalid, ValueTooLarge) as fault:
+            return fault
 
     async def edit(self, job_id: str, change: Callable[[Record], NewJob], *, expected: str | None = None) -> Record:
         """Another definition, made by `change` from the present one. Raises `VersionChanged`, `Invalid`."""
@@ -149,13 +215,53 @@ class Service:
             lambda draft: register.delete_all(list(self._store.roster.jobs), draft, self.clock.now())
         )
 
-    async def start(self, job_id: str) -> str:
-        """Run a job now, after what is on of it; return the run's id when that is durable."""
+    async def start(self, job_id: str, *, key: str = "") -> str:
+        """Run a job now, after what is on of it; return the run's id when that is durable. The same `key` again is the
+        same run again, be it over. Raises `JobDisabled`, `Paused`."""
         self._demand_going_on()
+        run_id = derived_id(job_id, f"start {key}") if key else new_id()
+        if key:
+            self.job(job_id)
+            async with self._one_by_one:  # of two that come at once, the second finds the run of the first
+                if self._store.roster.run(run_id) is None and await self._store.run(run_id) is None:
+                    await self._begin(job_id, run_id)
+        else:
+            await self._begin(job_id, run_id)
+        return run_id
+
+    async def _begin(self, job_id: str, run_id: str) -> None:
         try:
-            return await self._scheduler.start(job_id)
+            await self._scheduler.start(job_id, run_id)
         except Stale:
             raise Stopping from None
+
+    async def cancel(self, run_id: str) -> Run:
+        """End a run, and do not retry it; return it as it then is: it may take its time to end.
+
+        Raises `RunNotFound`, and `RunEnded` when it has ended.
+        """
+        self._store.demand_loaded()
+        if (found := self._store.roster.run(run_id)) is not None:
+            try:
+                return await self._scheduler.cancel(found[0].id, run_id)
+            except (Stale, JobNotFound):
+                pass  # it has just ended
+        ended = await self.history.run(run_id)
+        raise RunEnded(run_id, ended.state.value)
+
+    @property
+    def pause(self) -> Span:
+        """The present pause, or the last one."""
+        return self._scheduler.pause.span
+
+    @property
+    def paused(self) -> bool:
+        return self._scheduler.pause.on
+
+    async def set_paused(self, on: bool, reason: str = "") -> None:
+        """Pause or resume all daemons on the database; nothing when it is so already."""
+        self._demand_going_on()
+        await self._scheduler.pause.set(on, reason)
 
     async def wait_settled(self, job_id: str, run_id: str) -> None:
         """Return when the run, and all it set off, has ended. Raises `Stopping` when the daemon stops before: what is

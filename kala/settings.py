@@ -51,6 +51,7 @@ class Settings:
     keep_runs: int = 100
     done_ttl: int | None = 30 * DAY * SECOND  # microseconds; None is never
     output_limit: int = 65_536  # bytes
+    output_total: int = 1 << 30  # bytes; 0 is without bound
     drain: float = 30.0  # seconds
     allowed_hosts: tuple[str, ...] = ()
     insecure: bool = False
@@ -248,6 +249,12 @@ TABLE: dict[str, tuple[Setting, ...]] = {
         ),
         Setting("drain", seconds, "How long runs in progress may go on when the daemon stops. [30]", "SECONDS"),
         Setting("output_limit", whole(0, 2**24), "Keep the last bytes of what a run prints. [65536]", "BYTES"),
+        Setting(
+            "output_total",
+            whole(0, 10**15),
+            "Keep at most so much of what all runs print, dropping the oldest; 0: without bound. [1073741824]",
+            "BYTES",
+        ),
         Setting("keep_runs", whole(0, 10**6), "Keep the history of so many runs of each job. [100]", "NUMBER"),
         Setting("jobstat_ttl", whole(-1, 10**9), "Drop history older than this; -1 keeps it for ever. [-1]", "MINUTES"),
         Setting("done_ttl", age, "Drop finished one-off jobs after this time (ISO 8601), or never. [P30D]", "DURATION"),

@@ -22,6 +22,7 @@ import trio
 
 from kala.child import Child, signal_group
 from kala.launch import Launch, allow_children, new_launch
+from kala.tail import CHUNK
 
 THREADS = 2  # two overlap in waiting for exec; measured on two cores
 BURST = 4  # starts between two looks at the children that are on
@@ -30,7 +31,6 @@ BUSY_LINGER = 0.25  # the same while children wait to be started: starts go befo
 YOUNG = 0.05  # seconds before a child is worth a pidfd: most end sooner, and are seen by their pipe's end
 GRACE = 0.5  # seconds to read what is left when the pipe outlives the leader
 TICK = 0.02  # seconds between two looks for ended children that have no pidfd
-CHUNK = 65536  # what a pipe holds on Linux
 
 Report = tuple[trio.lowlevel.TrioToken, Callable[[], None]]
 
@@ -178,11 +178,10 @@ class Spawner:
         child = attended.child
         count = os.readv(attended.pipe, [self._buffer]) if event & select.POLLIN else 0
         if count:
-            child.size += count
-            child.tail += self._buffer if count == CHUNK else self._buffer[:count]
-            if len(child.tail) > 2 * child.limit + CHUNK:  # seldom enough that moving the rest costs nothing
-                del child.tail[: -child.limit or None]
-            if child.size > child.most:
+            tail = child.tail
+            if tail.add(self._buffer if count == CHUNK else self._buffer[:count]):
+                self._reports.append((attended.token, tail.grown))
+            if tail.size > child.most:
                 signal_group(child.pid, signal.SIGKILL)
         if not count or (event & select.POLLHUP and count < CHUNK):
             self._close_pipe(attended)

@@ -15,21 +15,23 @@ import trio
 from kala.batch import Answered, Decide
 from kala.clock import Clock, Moment
 from kala.draft import JOB, Draft
-from kala.drivers.contract import Driver, RunQuery, Stored
+from kala.drivers.contract import Conflict, Driver, Element, RunPage, RunQuery, Stored
 from kala.errors import JobNotFound, KalaError, StoreCorrupt
 from kala.hub import Hub
 from kala.job import Output, Record, Run
 from kala.ledger import Change
+from kala.outputs import Outputs
 from kala.states import ENDED
 from kala.writer import MOST, RETRY_FIRST, RETRY_LAST, Threads, Writer, decoded
 
 __all__ = ["MOST", "RETRY_FIRST", "RETRY_LAST", "Store", "Threads"]
 
 log = logging.getLogger(__name__)
+SETTING = "setting"
 
 
 class Store:
-    """All jobs in memory (`roster`), and their durability.
+    """All jobs in memory (`roster`), and their durability. `outputs` are those that are not durable yet.
 
     `told(before, after)` is called for every record that has changed, after its commit and before the callers wake.
     `in_thread(function, *arguments)` runs a blocking call; tests without threads give another.
@@ -42,13 +44,16 @@ class Store:
         self._writer = Writer(driver, clock, hub, write_in, self._changed)
         self.roster = self._writer.roster
         self.told: Callable[[Record | None, Record | None], None] = lambda before, after: None
+        self.outputs = Outputs(clock, hub)
         self.grown: set[str] = set()  # jobs whose history has grown since housekeeping last looked
+        self.setting_told: dict[str, Callable[[Stored], None]] = {}  # by key: who hears that another daemon has set it
         self._loaded = False
         self._token = ""
 
     def _changed(self, job_id: str, before: Record | None, after: Record | None, grown: bool) -> None:
         if grown:
             self.grown.add(job_id)
+        self.outputs.look(before)
         self.told(before, after)
 
     @property
@@ -60,6 +65,11 @@ class Store:
     def loaded(self) -> bool:
         """The jobs have been read."""
         return self._loaded
+
+    def demand_loaded(self) -> None:
+        """Raise why the jobs have not been read yet."""
+        if not self._loaded and self.fault is not None:
+            raise self.fault
 
     async def wait_up(self) -> None:
         """Return when the database can be written."""
@@ -124,6 +134,10 @@ class Store:
         page = await self._read_in(self._driver.runs, RunQuery(job_id=job_id, states=ENDED, limit=limit))
         return page.runs[::-1]  # type: ignore[no-any-return]
 
+    async def runs(self, query: RunQuery) -> RunPage:
+        """A page of the history. Raises `StoreUnavailable`, and `Invalid` for an `after` that no page gave."""
+        return await self._read_in(self._driver.runs, query)  # type: ignore[no-any-return]
+
     async def run(self, run_id: str) -> Run | None:
         """A run that has ended."""
         return await self._read_in(self._driver.run, run_id)  # type: ignore[no-any-return]
@@ -136,9 +150,30 @@ class Store:
         """`Driver.prune`, in the writer's thread."""
         return await self._writer.in_thread(partial(self._driver.prune, jobs, keep=keep, older_than=older_than))  # type: ignore[no-any-return]
 
+    async def trim_outputs(self, limit: int) -> int:
+        """`Driver.trim_outputs`, in the writer's thread."""
+        return await self._writer.in_thread(self._driver.trim_outputs, limit)  # type: ignore[no-any-return]
+
     async def forget(self, jobs: Sequence[str]) -> int:
         """`Driver.forget`, in the writer's thread."""
         return await self._writer.in_thread(self._driver.forget, jobs)  # type: ignore[no-any-return]
+
+    async def setting(self, key: str) -> Stored | None:
+        """A setting of all daemons on the database."""
+        return await self._read_in(self._driver.get, SETTING, key)  # type: ignore[no-any-return]
+
+    async def put_setting(self, key: str, value: bytes) -> Stored:
+        """Set it: the last one to do so counts. In the writer's thread. Raises `StoreUnavailable`."""
+        if self.fault is not None:
+            raise self.fault
+        return await self._writer.in_thread(self._put_setting, key, value)  # type: ignore[no-any-return]
+
+    def _put_setting(self, key: str, value: bytes) -> Stored:
+        conflict: Conflict | None = Conflict(self._driver.get(SETTING, key))
+        while conflict is not None:
+            revision = conflict.current.revision if conflict.current is not None else 0
+            conflict = self._driver.commit([Element(SETTING, key, revision, revision + 1, value)])[0]
+        return Stored(SETTING, key, revision + 1, value)
 
     async def load(self) -> None:
         """Open the database and read all jobs. Raises `StoreUnavailable`, `StoreRefused`."""
@@ -157,12 +192,15 @@ class Store:
         changes = await self._read_in(self._driver.changes, self._token)
         stored, deleted = changes.stored, changes.deleted
         if changes.reset:
-            stored = await self._read_in(lambda: list(self._driver.load(JOB)))
-            there = {one.key for one in stored}
+            stored = await self._read_in(lambda: [*self._driver.load(JOB), *self._driver.load(SETTING)])
+            there = {one.key for one in stored if one.kind == JOB}
             deleted = [(JOB, job_id) for job_id in known if job_id not in there]
         self._token = changes.token
         self._writer.adopt((one.key, one) for one in stored if one.kind == JOB)
         self._writer.adopt((key, None) for kind, key in deleted if kind == JOB)
+        for one in stored:
+            if one.kind == SETTING and one.key in self.setting_told:
+                self.setting_told[one.key](one)
 
     # The writer.
 

@@ -7,18 +7,24 @@ import trio
 
 
 class Tasks:
-    """`nursery` is there while the scheduler runs. `stopping`: from now on nothing starts."""
+    """`nursery` is there while the scheduler runs. `stopping`: from now on nothing starts. `paused`: nothing starts
+    until someone resumes."""
 
     nursery: trio.Nursery
 
     def __init__(self) -> None:
-        self.stopping = False
+        self.stopping = self.paused = False
         self._sleeps: set[trio.CancelScope] = set()  # what may yet start a run
 
     def stop_starting(self) -> None:
         self.stopping = True
         for scope in self._sleeps:
             scope.cancel()
+
+    @property
+    def held(self) -> bool:
+        """Nothing is to start now."""
+        return self.stopping or self.paused
 
     @contextmanager
     def until_stopping(self) -> Iterator[trio.CancelScope]:

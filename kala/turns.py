@@ -11,9 +11,8 @@ from kala import events, ledger
 from kala.clock import Clock, Moment
 from kala.draft import Draft
 from kala.errors import JobNotFound, KalaError, Stale, StoreRefused, StoreUnavailable
-from kala.events import Event
 from kala.hub import Hub
-from kala.job import Attempt, Record, Run
+from kala.job import Attempt, Record, Run, replace
 from kala.lease import Lease
 from kala.ledger import Change
 from kala.logs import fields
@@ -41,12 +40,17 @@ class Turns:
         self._queue: deque[tuple[str, str]] = deque()  # runs whose turn it is, above the limit
         self._known: set[str] = set()  # waiting runs that have a task here, or are queued
         self._stops: dict[str, Stop] = {}  # of the attempts that are on
+        self._starts: dict[str, Moment] = {}  # since when they are on, and those whose end is not durable yet
         self._moments: dict[Moment, trio.Event] = {}  # for which claimed runs wait
 
     @property
     def running(self) -> int:
         """Attempts that are on."""
         return len(self._stops)
+
+    def started(self, run_id: str) -> Moment | None:
+        """Since when an attempt of the run is on here, or was until its end, which is not durable yet."""
+        return self._starts.get(run_id)
 
     def end_runs(self, *, hurry: bool) -> None:
         """End the attempts that are on: TERM to their groups and later KILL, or, in a hurry, KILL at once."""
@@ -55,8 +59,22 @@ class Turns:
             if hurry:
                 stop.request()
 
+    def hold(self) -> None:
+        """Nothing starts until all records are looked at again."""
+        for _, run_id in self._queue:
+            self._known.discard(run_id)
+        self._queue.clear()
+
+    def heed(self, record: Record) -> None:
+        """End the attempts of runs that are to be cancelled."""
+        for run in record.open:
+            if run.cancel and (stop := self._stops.get(run.id)) is not None and not stop.requests:
+                stop.request()
+
     def look(self, record: Record) -> None:
         """Let the waiting runs whose turn has come begin."""
+        if self._tasks.paused:
+            return
         for run in ledger.next_up(record):
             if run.id not in self._known:
                 self._known.add(run.id)
@@ -74,7 +92,7 @@ class Turns:
 
     def release(self) -> None:
         """A place under the limit is free: for the first that waits for one."""
-        if self._queue and not self._tasks.stopping:
+        if self._queue and not self._tasks.held:
             self._tasks.nursery.start_soon(self._begin, *self._queue.popleft())
         else:
             self._free += 1
@@ -95,7 +113,8 @@ class Turns:
 
     def _admit(self, job_id: str, run_id: str) -> None:
         """A waiting run may begin: at once, or when a place under the limit is free, in order."""
-        if self._tasks.stopping:
+        if self._tasks.held:
+            self._known.discard(run_id)
             return
         if self.take_place():
             self._tasks.nursery.start_soon(self._begin, job_id, run_id)
@@ -104,8 +123,8 @@ class Turns:
 
     async def _begin(self, job_id: str, run_id: str) -> None:
         def decision(record: Record) -> Change:
-            if self._tasks.stopping:
-                raise Stale("nothing is started any more")
+            if self._tasks.held:
+                raise Stale("nothing is started now")
             return ledger.begin(record, run_id=run_id, instance=self._lease.id, now=self._clock.now())
 
         run: Run | None = None
@@ -125,6 +144,8 @@ class Turns:
                 self.release()
         if run is not None:
             await self._attempts(job_id, run)
+        elif not self._tasks.stopping and (record := self._store.roster.get(job_id)) is not None:
+            self.look(record)  # it may wait anew: for another time, or because of a pause that is over
 
     async def _find_out(self, job_id: str, run_id: str) -> None:
         """The claim of a run had no answer: when the database is back, it is known whether it was written."""
@@ -144,20 +165,20 @@ class Turns:
 
     async def _attempts(self, job_id: str, run: Run) -> None:
         """The attempt of a claimed run that has a place under the limit, and its end."""
+        if run.not_before is not None and run.not_before > self._clock.now():
+            await self._wait_moment(run.not_before)
         if not self._lease.valid():
             with self._tasks.until_stopping():
                 await self._lease.wait_valid()
-        wanted = True
-        if run.not_before is not None and run.not_before > self._clock.now():
-            await self._wait_moment(run.not_before)
-            record = self._store.roster.get(job_id)
-            wanted = record is not None and ledger.is_wanted(record, run)
-        if self._tasks.stopping or not wanted or run.instance != self._lease.id:
-            await self._put_back(job_id, run, ledger.SHUTDOWN)
+        record = self._store.roster.get(job_id)
+        wanted = record is not None and ledger.is_wanted(record, run)
+        if self._tasks.held or not wanted or run.instance != self._lease.id:
+            await self._put_back(job_id, run, ledger.PAUSED if self._tasks.paused else ledger.SHUTDOWN)
             self.release()
             return
         stop = Stop()
         self._stops[run.id] = stop
+        self._starts[run.id] = self._clock.now()
         try:
             attempt, output = await self._attempted(job_id, run, stop)
         finally:
@@ -166,6 +187,8 @@ class Turns:
         try:
             await self._end(job_id, run, attempt, output)
         finally:
+            del self._starts[run.id]
+            self._store.outputs.drop(run.id, attempt.number)
             self.release()
 
     async def _wait_moment(self, moment: Moment) -> None:
@@ -182,8 +205,9 @@ class Turns:
 
     async def _attempted(self, job_id: str, run: Run, stop: Stop) -> tuple[Attempt, bytes]:
         record = self._store.roster.get(job_id)
-        started = self._clock.now()
-        self._hub.publish_nowait([Event(events.RUN_STARTED, started, job_id, run.id, State.RUNNING.value)])
+        started = self._starts[run.id]
+        told = ledger.event_of(events.RUN_STARTED, started, replace(run, state=State.RUNNING))
+        self._hub.publish_nowait([replace(told, started=started, duration=None, attempt=len(run.attempts) + 1)])
         try:
             if record is None:
                 raise JobNotFound(job_id)
@@ -233,6 +257,8 @@ class Turns:
         else:
             if attempt.state is State.SUCCEEDED:
                 log.debug("run succeeded", extra=about)
+            elif attempt.state is State.CANCELLED:
+                log.info("attempt was cancelled", extra=about)
             else:
                 printed = output[-1000:].decode(errors="replace")
                 about = fields(**facts, error=attempt.error, output=printed)

@@ -16,6 +16,7 @@ from kala.clock import Clock
 from kala.connections import Connections
 from kala.job import Attempt, Remote
 from kala.remote import call
+from kala.tail import Tail
 
 
 @dataclass
@@ -158,7 +159,7 @@ async def call_once(made: Connections, url: str, **options: Any) -> tuple[Attemp
         connections=made,
         headers=ours.get("headers_more"),
         timeout=ours.get("seconds"),
-        output_limit=ours.get("limit", 65536),
+        output=Tail(ours.get("limit", 65536)),
         stop=ours.get("stop"),
     )
 

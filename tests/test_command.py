@@ -3,6 +3,7 @@
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import trio
@@ -13,6 +14,7 @@ from kala.clock import Clock
 from kala.job import Attempt
 from kala.launch import has_glibc
 from kala.states import State
+from kala.tail import Tail
 
 pytestmark = pytest.mark.usefixtures("way")
 
@@ -72,14 +74,50 @@ def test_the_child_has_default_signals_its_own_session_and_no_other_descriptors(
 @pytest.mark.parametrize("size", [99, 100, 101, 200, 1_000_000])
 def test_the_tail_is_kept_exactly_and_everything_is_counted(size: int) -> None:
     script = "import sys; size = int(sys.argv[1]); print(''.join(f'{n:07d} ' for n in range(size))[:size], end='')"
-    attempt, output = run(sys.executable, "-c", script, str(size), output_limit=100)
+    attempt, output = run(sys.executable, "-c", script, str(size), output=Tail(100))
     whole = "".join(f"{n:07d} " for n in range(size))[:size]
     assert attempt.output_size == size
     assert output == whole[-100:].encode()
 
 
+def test_output_is_there_as_it_comes(tmp_path: Path) -> None:
+    class Heard(Tail):
+        """Growth sets an event of Trio's."""
+
+        def is_wanted(self) -> bool:
+            return True
+
+        def grown(self) -> None:
+            self.told = False
+            heard.set()
+
+    async def main() -> None:
+        nonlocal heard
+        output = Heard(1000)
+        script = f"printf '\\377one'; until [ -e {tmp_path}/go ]; do sleep 0.02; done; printf two >&2"
+        async with trio.open_nursery() as nursery:
+            came: list[bytes] = []
+
+            async def attempt() -> None:
+                came.append((await command("/bin/sh", "-c", script, output=output))[1])
+
+            nursery.start_soon(attempt)
+            with trio.fail_after(10):
+                await heard.wait()
+            assert output.last() == (0, b"\xffone")
+            heard = trio.Event()
+            (tmp_path / "go").touch()
+            with trio.fail_after(10):
+                await heard.wait()
+        assert output.read(4) == (4, b"two")
+        assert came == [b"\xffonetwo"]
+
+    heard = trio.Event()
+    trio.run(main)
+
+
 def test_no_output_is_kept_when_none_is_wanted() -> None:
-    attempt, output = sh("echo hi", output_limit=0)
+    attempt, output = sh("echo hi", output=Tail(0))
     assert (attempt.output_size, output) == (3, b"")
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 import trio
-from world import FAIL, START, Act, Weather, World, every, moments, simulated
+from weather import Weather
+from world import FAIL, START, Act, World, every, moments, simulated
 
 from kala.clock import DAY, SECOND, TrioClock
 from kala.drivers.memory import MemoryDriver
@@ -12,7 +13,7 @@ from kala.job import MAX_RESULTS, unpacked
 from kala.states import State
 
 HOUR = 3600 * SECOND
-NEVER = {"keep": 1000, "history_age": None, "done_ttl": None}
+NEVER = {"keep": 1000, "history_age": None, "output_total": 0, "done_ttl": None}
 
 
 def kept(world: World, **settings: int | None) -> Housekeeping:
@@ -55,6 +56,21 @@ async def test_history_goes_by_its_age_whether_or_not_there_are_new_runs() -> No
         await world.until(11 * 3600 + 1)
         await kept(world, history_age=4 * HOUR).tidy()
         assert moments(world.history(job)) == [number * 3600 + 0.5 for number in (8, 9)]
+
+
+@simulated
+async def test_what_was_printed_first_goes_when_all_is_too_much() -> None:
+    driver = MemoryDriver()
+    world = World(driver, TrioClock(START))
+    async with world.up():
+        job = await world.create("job", schedule=every("PT10S"))
+        await world.until(95)
+        runs = world.history(job)
+        size = len(driver.output(runs[0].id)[0].data)
+        for settings, left in ({}, 10), ({"output_total": 10 * size}, 10), ({"output_total": 3 * size + 1}, 3):
+            await kept(world, **settings).tidy()
+            assert [bool(driver.output(run.id)) for run in runs] == [False] * (10 - left) + [True] * left
+        assert world.history(job) == runs
 
 
 @simulated

@@ -9,12 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kala.clock import EPOCH, SECOND, from_datetime
-from kala.errors import Invalid, JobNotFound
 from kala.job import Attempt, Job, Record, Remote, Run, packed
 from kala.jobjson import (
     ZERO_TIME,
     encode,
-    error_object,
     job_object,
     next_run_at,
     rfc3339,
@@ -30,7 +28,10 @@ MEMBERS = """
 name id command owner disabled dependent_jobs parent_jobs on_failure_job schedule retries epsilon next_run_at
 TemplateDelimiters resume_at_next_scheduled_time metadata type remote_properties stats is_done
 """
-OURS = "shell overlap catch_up catch_up_limit catch_up_window timeout kill_after on_lost version"
+OURS = """
+shell overlap catch_up catch_up_limit catch_up_window timeout kill_after on_lost retry_delay retry_backoff
+retry_max_delay jitter time_zone dst_gap dst_fold parents_mode environment directory output_limit labels notify version
+"""
 
 
 def run(number: int, state: State = State.SUCCEEDED, attempts: int = 1, **more: object) -> Run:
@@ -216,14 +217,6 @@ def test_totals() -> None:
         b'"next_run_at":"0001-01-01T00:00:00Z","last_attempted_run":"2026-01-02T03:04:05Z",'
         b'"created":"2026-01-02T03:04:05.5Z"}}'
     )
-
-
-def test_errors() -> None:
-    assert json.loads(error_object(JobNotFound("x"))) == {"error": "there is no job 'x'"}
-    assert json.loads(error_object(Invalid({"name": "is needed", "": "bad \ud800"}))) == {
-        "error": "name: is needed; bad ?",
-        "fields": {"name": "is needed", "": "bad ?"},
-    }
 
 
 @pytest.mark.slow

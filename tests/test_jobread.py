@@ -36,62 +36,6 @@ def test_the_least() -> None:
     assert taken(REMOTE_JOB).job == Job(name="r", type=REMOTE, remote=Remote(url="http://127.0.0.1:9/x"))
 
 
-def test_everything() -> None:
-    body = {
-        "name": "full",
-        "command": "echo <%.Name%>",
-        "owner": "a@b.c",
-        "schedule": FUTURE,
-        "retries": 3,
-        "epsilon": "PT5S",
-        "parent_jobs": ["p", "q", "p"],
-        "on_failure_job": "f",
-        "TemplateDelimiters": "<% %>",
-        "resume_at_next_scheduled_time": True,
-        "type": 0,
-        "remote_properties": {
-            "url": "http://x/",
-            "method": "POST",
-            "body": "b",
-            "headers": {"X-A": ["1", "2"], "X-B": None},
-            "timeout": 5,
-            "expected_response_codes": [200, 201],
-        },
-        "shell": False,
-        "overlap": "skip",
-        "catch_up": "all",
-        "catch_up_limit": 7,
-        "catch_up_window": "P1D",
-        "timeout": "PT1M",
-        "kill_after": "PT0S",
-        "on_lost": "rerun",
-        "disabled": True,
-    }
-    assert set(body) == set(MEMBERS)
-    new = taken(body)
-    assert new.disabled
-    assert new.job == Job(
-        name="full",
-        command="echo <%.Name%>",
-        owner="a@b.c",
-        schedule=FUTURE,
-        retries=3,
-        epsilon="PT5S",
-        parent_jobs=["p", "q"],
-        on_failure_job="f",
-        template_delimiters="<% %>",
-        resume_at_next_scheduled_time=True,
-        remote=Remote("http://x/", "POST", "b", {"X-A": ["1", "2"], "X-B": []}, 5, [200, 201]),
-        overlap="skip",
-        catch_up="all",
-        catch_up_limit=7,
-        catch_up_window="P1D",
-        timeout="PT1M",
-        kill_after="PT0S",
-        on_lost="rerun",
-    )
-
-
 @pytest.mark.parametrize(
     ("text", "command"),
     [
@@ -154,63 +98,6 @@ def test_bodies_that_are_no_object(data: bytes, said: str) -> None:
         read_job(data, now=NOW)
     assert list(caught.value.fields) == [""]
     assert said in caught.value.fields[""]
-
-
-@pytest.mark.parametrize(
-    ("member", "value", "said"),
-    [
-        ("name", None, "is needed"),
-        ("name", "", "is needed"),
-        ("name", 1, "must be text, not 1"),
-        ("name", {"a": 1}, "must be text, not an object"),
-        ("name", "x" * 10_000, "is 10,000 characters long, and at most 1,024 are taken"),
-        ("name", "a\0b", "holds a NUL character"),
-        ("command", None, "is needed for a local job"),
-        ("command", " \t", "is needed for a local job"),
-        ("command", ["true"], "must be text, not a list"),
-        ("command", "echo 'x", "not closed"),
-        ("owner", False, "must be text, not false"),
-        ("schedule", "nonsense", ""),
-        ("schedule", "R2/2031-01-01T00:00:00Z/PT0S", "longer than nothing"),
-        ("schedule", PAST, "its start 2029-12-31T23:59:59.999999Z is past"),
-        ("schedule", "R0/2029-06-04T19:25:16-07:00/", "its start 2029-06-05T02:25:16Z is past"),
-        ("schedule", 5, "must be text, not 5"),
-        ("retries", -1, "must be from 0 to 1000, not -1"),
-        ("retries", 1_001, "must be from 0 to 1000"),
-        ("retries", 10**25, "must be from 0 to 1000, not 1000000"),
-        ("retries", 1.0, "must be a whole number, not 1.0"),
-        ("retries", 1.5, "must be a whole number, not 1.5"),
-        ("retries", True, "must be a whole number, not true"),
-        ("retries", "3", 'must be a whole number, not "3"'),
-        ("epsilon", "5s", "not a duration"),
-        ("epsilon", 5, "must be text, not 5"),
-        ("timeout", "PT0S", "must be longer than nothing"),
-        ("timeout", "10", "not a duration"),
-        ("kill_after", "-PT1S", "negative"),
-        ("catch_up_window", "x", "not a duration"),
-        ("parent_jobs", "p", 'must be a list, not "p"'),
-        ("parent_jobs", ["p"] * 1_001, "has 1,001 items, and at most 1,000 are taken"),
-        ("on_failure_job", [], "must be text, not a list"),
-        ("TemplateDelimiters", "only", "must be two words"),
-        ("TemplateDelimiters", "{{  }}", "must be two words"),
-        ("TemplateDelimiters", "a b c", "must be two words"),
-        ("TemplateDelimiters", 1, "must be text, not 1"),
-        ("resume_at_next_scheduled_time", "yes", 'must be true or false, not "yes"'),
-        ("disabled", 0, "must be true or false, not 0"),
-        ("shell", 1, "must be true or false, not 1"),
-        ("type", 2, "must be 0 (a local command) or 1 (a remote job), not 2"),
-        ("type", "local", 'must be a whole number, not "local"'),
-        ("overlap", "replace", 'must be queue, skip or allow, not "replace"'),
-        ("catch_up", "twice", 'must be once, none or all, not "twice"'),
-        ("catch_up_limit", 0, "must be from 1 to 10000, not 0"),
-        ("on_lost", 1, "must be record or rerun, not 1"),
-        ("remote_properties", "http://x", 'must be an object, not "http://x"'),
-    ],
-)
-def test_single_faults(member: str, value: object, said: str) -> None:
-    found = faults(LOCAL_JOB | {member: value})
-    assert list(found) == [member]
-    assert said in found[member]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 import trio
-from world import NO_PROCESS, START, Weather
+from weather import Weather
+from world import NO_PROCESS, START
 
 from kala import lease as module
 from kala.clock import DAY, SECOND

@@ -148,3 +148,23 @@ def test_a_claim_of_an_earlier_schedule_gives_nothing_back_to_the_later_one() ->
     # then the new schedule has as many left as before
     assert change.record.open == ()
     assert change.record.remaining == 5
+
+
+@pytest.mark.parametrize(
+    ("changed", "rows", "after"),
+    [
+        pytest.param({"time_zone": "Asia/Kathmandu"}, ["schedule 9 skipped edited"], "next 15, ∞ left", id="a zone"),
+        pytest.param({"dst_gap": "skip"}, ["schedule 9 skipped edited"], "next 30, ∞ left", id="what a gap does"),
+        pytest.param({"dst_fold": "both"}, ["schedule 9 skipped edited"], "next 30, ∞ left", id="and a fold"),
+        pytest.param({"jitter": "PT1S", "overlap": "replace"}, [], "next 30, ∞ left", id="nothing of it"),
+    ],
+)
+def test_other_times_are_another_schedule_be_its_text_the_same(
+    changed: dict[str, object], rows: list[str], after: str
+) -> None:
+    """Given two occurrences each hour, one of which waits; in Nepal the clock is 5 h 45 min ahead."""
+    before = record(job("*/30 * * * *"), cursor=at(30), remaining=None, last_due=at(9), open=ON[:2])
+    change = edit(before, **changed)
+    assert lines(change.rows) == rows
+    assert standing(change.record) == after
+    assert change.record.schedule_version == 1 + len(rows)

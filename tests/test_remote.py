@@ -8,7 +8,10 @@ from http_servers import Answer, Peer, Seen, call_once, called, connections, fix
 
 import kala
 from kala.clock import Clock
+from kala.job import Remote
+from kala.remote import call
 from kala.states import State
+from kala.tail import Tail
 
 
 def test_a_plain_call_has_the_originals_defaults() -> None:
@@ -111,6 +114,38 @@ def test_redirects_are_followed(case: Redirect) -> None:
     assert (second.method, second.target, second.body) == (case.then, "/c?d=e", case.body)
     assert bool(second.values("Content-Type")) == (case.then == case.method)
     assert (attempt.state, attempt.status, attempt.output_size) == (State.SUCCEEDED, 200, 0)
+
+
+def test_the_body_is_there_as_it_comes_and_that_of_a_redirect_is_not() -> None:
+    async def main() -> None:
+        looked = trio.Event()
+        seen: list[bytes] = []
+
+        class Grown(Tail):
+            def is_wanted(self) -> bool:
+                return True
+
+            def grown(self) -> None:
+                self.told = False
+                seen.append(self.last()[1])
+                looked.set()
+
+        async def slowly(peer: Peer, request: Seen) -> None:
+            await peer.stream.send_all(b"HTTP/1.1 200 X\r\nContent-Length: 10\r\n\r\n12345")
+            await looked.wait()
+            await peer.stream.send_all(b"67890")
+
+        output = Grown(7)
+        answers = {"/": fixed(302, b"moved", "Location: /there"), "/there": slowly}
+        async with serving(answers) as server, connections() as made:
+            with trio.fail_after(10):
+                remote, clock = Remote(url=server.url), Clock()
+                attempt, kept = await call(remote, number=1, clock=clock, connections=made, output=output)
+        assert seen[0] == b"12345"
+        assert seen[-1] == kept == b"1234567"
+        assert (attempt.state, attempt.output_size, output.size) == (State.SUCCEEDED, 10, 10)
+
+    trio.run(main)
 
 
 def test_redirects_end_somewhere() -> None:

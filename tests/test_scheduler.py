@@ -4,7 +4,8 @@ import logging
 
 import pytest
 import trio
-from world import START, Act, SlicedClock, Weather, World, every, moments, simulated
+from weather import Weather
+from world import START, Act, SlicedClock, World, every, moments, simulated
 
 from kala import events
 from kala.clock import TrioClock

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 import trio
-from world import FAIL, START, Act, Weather, World, every, simulated
+from weather import Weather
+from world import FAIL, START, Act, World, every, simulated
 
 from kala import events
 from kala.clock import TrioClock
@@ -253,3 +254,18 @@ def test_every_error_has_its_words() -> None:
     assert str(VersionChanged("a", "2", 3)) == "job a is at version 3, not 2: read it again"
     assert issubclass(Invalid, KalaError)
     assert str(Invalid({"name": "missing", "": "not an object"})) == "name: missing; not an object"
+
+
+@simulated
+async def test_of_many_new_jobs_one_that_is_too_large_holds_up_no_other() -> None:
+    driver = MemoryDriver()
+    driver.max_value = 2_000
+    world = World(driver, TrioClock(START))
+    async with world.up():
+        jobs = [NewJob(Job(f"job {number}", "true"), True, []) for number in range(3)]
+        large = NewJob(Job("large", "x" * 3_000), True, [])
+        orphan = NewJob(Job("orphan", "true", parent_jobs=["nosuch"]), True, [])
+        came = await world.service.create_many([jobs[0], large, jobs[1], orphan, jobs[2]])
+        assert [type(one).__name__ for one in came] == ["Record", "ValueTooLarge", "Record", "Invalid", "Record"]
+        assert [world.record(one).job.name for one in world.service.job_ids()] == ["job 0", "job 1", "job 2"]
+        assert await world.service.create_many([]) == []

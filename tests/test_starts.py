@@ -2,7 +2,8 @@
 
 import pytest
 import trio
-from world import FAIL, START, Act, Weather, World, every, simulated
+from weather import Weather
+from world import FAIL, START, Act, World, every, simulated
 
 from kala.clock import TrioClock
 from kala.drivers.memory import MemoryDriver

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import trio
 from decisions import counted, new, owned
-from world import START, Weather, World, inline, simulated
+from weather import Weather
+from world import START, World, inline, simulated
 
 from kala.clock import DAY, TrioClock
 from kala.draft import Draft

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import trio
 from decisions import counted, new
-from world import START, Weather, World, inline, simulated
+from weather import Weather
+from world import START, World, inline, simulated
 
 from kala import events
 from kala.clock import SECOND, TrioClock

@@ -1,7 +1,8 @@
 """Whose turn it is: the limit on runs, runs that overlap, and retries, on the test clock."""
 
 import pytest
-from world import FAIL, START, Act, Weather, World, every, moments, simulated
+from weather import Weather
+from world import FAIL, START, Act, World, every, moments, simulated
 
 from kala.clock import TrioClock
 from kala.drivers.memory import MemoryDriver

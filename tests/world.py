@@ -1,28 +1,27 @@
 """The core on the test clock: store, scheduler, lease and service over a driver; only the attempts are pretended."""
 
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial, wraps
 from typing import Any
 
+import msgspec
 import trio
 from msgspec import Struct
 from trio.testing import MockClock
 
-from kala import schedule
 from kala.clock import SECOND, Clock, Moment, TrioClock, from_datetime
-from kala.drivers.contract import Conflict, Driver, Element, RunQuery
-from kala.drivers.memory import MemoryDriver
-from kala.errors import StoreUnavailable
+from kala.drivers.contract import Driver, RunQuery
 from kala.events import Event
 from kala.hub import Hub
 from kala.job import Attempt, Job, Record, Run, encode, replace
 from kala.jobjson import rfc3339
 from kala.lease import Lease
+from kala.ledger import plan_of
+from kala.plan import Plan
 from kala.recovery import take_over
-from kala.schedule import Schedule
 from kala.scheduler import RunAttempt, Scheduler
 from kala.service import Service
 from kala.states import COUNTED, NOT_RUN, State
@@ -81,6 +80,26 @@ class Act(Struct, frozen=True):
 FAIL = Act(state=State.FAILED)
 
 
+class Reply(Struct, frozen=True):
+    """How a notification is answered: after `seconds`, as not taken when there is an `error`, or it raises `bug`."""
+
+    error: str = ""
+    seconds: float = 0
+    bug: Exception | None = None
+
+
+REFUSE = Reply("answered 500, expected 2xx")
+
+
+class Posted(Struct, frozen=True):
+    """That a notification was posted, in seconds after `START`; its body as it came."""
+
+    at: float
+    url: str
+    headers: Mapping[str, list[str]]
+    body: dict[str, Any]
+
+
 class Started(Struct, frozen=True):
     """That an attempt started, in seconds after `START`."""
 
@@ -92,7 +111,8 @@ class Started(Struct, frozen=True):
 class World:
     """One instance of the core. Several may be on one driver: `mortal` ones are seen to be dead by the others.
 
-    `acts` are, by the name of a job, what its attempts do, one after another; the last for all further ones.
+    `acts` are, by the name of a job, what its attempts do, one after another; the last for all further ones. `replies`
+    are, by URL, how notifications are answered, likewise.
     """
 
     def __init__(
@@ -110,9 +130,14 @@ class World:
         self.lease = Lease(driver, "here")
         if mortal:
             self.lease.instance = replace(self.lease.instance, pid=NO_PROCESS)
-        self.scheduler = Scheduler(self.store, clock, self.hub, self.lease, attempt or self.attempt, max_runs=max_runs)
+        self.scheduler = Scheduler(
+            self.store, clock, self.hub, self.lease, attempt or self.attempt, max_runs=max_runs, post=self.post
+        )
         self.service = Service(self.store, self.scheduler, self.lease, clock, self.hub)
         self.acts: defaultdict[str, deque[Act]] = defaultdict(lambda: deque([Act()]))
+        self.replies: defaultdict[str, deque[Reply]] = defaultdict(lambda: deque([Reply()]))
+        self.posted: list[Posted] = []
+        self.posting: Counter[str] = Counter()  # by URL, what is on
         self.started: list[Started] = []
         self.events: list[Event] = []
         self.most = 0  # attempts that were on at once
@@ -125,6 +150,7 @@ class World:
     async def up(self, *, scheduling: bool = True) -> AsyncIterator["World"]:
         """From start to stop, in the daemon's order."""
         await self.store.load()
+        await self.scheduler.pause.load()
         self.lease.take(shared=True)
         async with trio.open_nursery() as self._nursery:
             self._nursery.start_soon(self._write)
@@ -184,6 +210,20 @@ class World:
         state = State.CANCELLED if stop.requests else act.state
         return Attempt(number, begun, self.clock.now(), state), b"printed"
 
+    async def post(self, url: str, headers: Mapping[str, list[str]], body: bytes) -> str:
+        at = (self.clock.now() - START) / SECOND
+        self.posted.append(Posted(at, url, headers, msgspec.json.decode(body)))
+        replies = self.replies[url]
+        reply = replies.popleft() if len(replies) > 1 else replies[0]
+        self.posting[url] += 1
+        try:
+            await trio.sleep(reply.seconds)
+        finally:
+            self.posting[url] -= 1
+        if reply.bug is not None:
+            raise reply.bug
+        return reply.error
+
     async def create(self, name: str, *acts: Act, disabled: bool = False, **members: Any) -> str:
         """A job; its id."""
         if acts:
@@ -213,11 +253,11 @@ class World:
         stored = {one.key: one.value for one in self.driver.load("job")}
         assert {record.id: encode(record) for record in self.store.roster} == stored
 
-    def accounts_for(self, job_id: str, *, until: float, plan: Schedule | None = None) -> dict[str, int]:
+    def accounts_for(self, job_id: str, *, until: float, plan: Plan | None = None) -> dict[str, int]:
         """Every occurrence up to so many seconds after `START` is exactly one run, or in exactly one range that did
         not run, and every range has its reason. Returns how many there are of each state and reason."""
         record = self.record(job_id)
-        plan = plan or schedule.parse(record.job.schedule)
+        plan = plan or plan_of(record.job)
         rows = [*self.history(job_id), *record.open, *([record.gap] if record.gap is not None else [])]
         found: Counter[Moment] = Counter()
         kinds: Counter[str] = Counter()
@@ -233,50 +273,11 @@ class World:
             found.update(covered)
             kinds[f"{row.state} {row.reason}".strip()] += row.count
         limit = START + round(until * SECOND)
-        expected = Counter(plan.occurrences(plan.start - 1, limit))
+        first = START if plan.start is None else plan.start  # of a cron expression: while there was a world
+        expected = Counter(plan.occurrences(first - 1, limit))
         assert moments(found - expected) == []  # twice, or not of the schedule
         assert moments(expected - found) == []  # of which nothing is known
         return dict(kinds)
-
-
-class Weather:
-    """A driver over another that is away when told to be: `away` "before" loses what is written, "after" the answer.
-    `strike` says of which batch the answer is lost, and all that comes after.
-
-    `batches` are the commits of jobs that were asked for.
-    """
-
-    def __init__(self, inner: Driver | None = None) -> None:
-        self.inner = inner or MemoryDriver()
-        self.away = ""
-        self.strike: Callable[[list[Element]], bool] = lambda batch: False
-        self.batches: list[list[Element]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-    def _look(self) -> None:
-        if self.away:
-            raise StoreUnavailable("a storm")
-
-    def commit(self, batch: list[Element]) -> list[Conflict | None]:
-        if batch[0].kind == "job":
-            self.batches.append(list(batch))
-            if self.strike(batch):
-                self.away = "after"
-        if self.away != "after":
-            self._look()
-        answers = self.inner.commit(batch)
-        self._look()
-        return answers
-
-    def get(self, kind: str, key: str) -> Any:
-        self._look()
-        return self.inner.get(kind, key)
-
-    def run(self, run_id: str) -> Run | None:
-        self._look()
-        return self.inner.run(run_id)
 
 
 def moments(runs: Iterable[Run | Moment]) -> list[float]:

@@ -146,6 +146,10 @@ class Driver(Protocol):
         ranges that did not run, of each of `jobs` (None: of no job), and whatever was appended with an `ended`, or
         else `created`, before `older_than`. Outputs go with their runs. Returns how many rows went."""
 
+    def trim_outputs(self, limit: int) -> int:
+        """Remove outputs, those first that were appended first, until the data of the rest is at most `limit` bytes.
+        Their runs stay. Returns how many bytes went. Asked every minute: what has been counted is not counted again."""
+
     def forget(self, jobs: Sequence[str]) -> int:
         """Remove all history of these jobs. Returns how many rows went."""
 

@@ -15,6 +15,7 @@ KEPT_DELETIONS = 10_000
 """Deleted records that `changes` still tells of; a listener that is further behind loads everything."""
 
 Name = tuple[str, str]  # kind and key
+Printed = tuple[str, int]  # run and attempt
 
 
 class MemoryDriver:
@@ -40,6 +41,8 @@ class MemoryDriver:
         self._numbers: dict[str, int] = {}  # by the run's id
         self._of_job: dict[str, dict[int, None]] = {}  # each job's numbers, in order
         self._outputs: dict[str, dict[int, Output]] = {}
+        self._printed: dict[Printed, int] = {}  # the bytes of each output, in the order in which they were appended
+        self._total = 0  # of all outputs
         self._appended = 0
 
     def open(self) -> None:
@@ -74,7 +77,7 @@ class MemoryDriver:
         for run in element.runs:
             self._append(run)
         for output in element.outputs:
-            self._outputs.setdefault(output.run_id, {}).setdefault(output.attempt, output)
+            self._append_output(output)
         return None
 
     def _write(self, element: Element) -> None:
@@ -98,6 +101,24 @@ class MemoryDriver:
         self._runs[self._appended] = run
         self._numbers[run.id] = self._appended
         self._of_job.setdefault(run.job_id, {})[self._appended] = None
+
+    def _append_output(self, output: Output) -> None:
+        printed = (output.run_id, output.attempt)
+        if printed not in self._printed:
+            self._outputs.setdefault(output.run_id, {})[output.attempt] = output
+            self._printed[printed] = len(output.data)
+            self._total += len(output.data)
+
+    def _drop_output(self, printed: Printed) -> int:
+        """The bytes of it."""
+        run_id, attempt = printed
+        of_run = self._outputs[run_id]
+        del of_run[attempt]
+        if not of_run:
+            del self._outputs[run_id]
+        size = self._printed.pop(printed)
+        self._total -= size
+        return size
 
     def run(self, run_id: str) -> Run | None:
         with self._lock:
@@ -140,6 +161,15 @@ class MemoryDriver:
             if seen[kind] > keep:
                 yield number
 
+    def trim_outputs(self, limit: int) -> int:
+        with self._lock:
+            dropped, excess = 0, self._total - limit
+            for printed in list(self._printed):
+                if dropped >= excess:
+                    break
+                dropped += self._drop_output(printed)
+            return dropped
+
     def forget(self, jobs: Sequence[str]) -> int:
         with self._lock:
             return self._remove([number for job in set(jobs) for number in self._of_job.get(job, {})])
@@ -149,7 +179,8 @@ class MemoryDriver:
         for number in numbers:
             run = self._runs.pop(number)
             del self._numbers[run.id]
-            self._outputs.pop(run.id, None)
+            for attempt in list(self._outputs.get(run.id, ())):
+                self._drop_output((run.id, attempt))
             of_job = self._of_job[run.job_id]
             del of_job[number]
             if not of_job:

@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from kala.clock import Clock, Moment
+from kala.drivers import sqlite_outputs
 from kala.drivers.contract import (
     TIMEOUT,
     Changes,
@@ -232,6 +233,16 @@ class SqliteDriver:
         self._forget_deletions()
         return count
 
+    def trim_outputs(self, limit: int) -> int:
+        dropped = 0
+        while True:
+            with self._writing() as connection:
+                total, all_counted = sqlite_outputs.count(connection)
+                if total > limit:
+                    dropped += sqlite_outputs.drop_oldest(connection, total - limit)
+                elif all_counted:
+                    return dropped
+
     def forget(self, jobs: Sequence[str]) -> int:
         select = "with jobs (job_id) as (values {}) select seq from jobs cross join kala_history using (job_id)"
         return sum(self._remove(select.format(", ".join(["(?)"] * len(some))), some) for some in _portions(jobs))
@@ -247,9 +258,8 @@ class SqliteDriver:
             if number:
                 these = "(select value from json_each(?))"
                 with self._writing() as connection:
-                    connection.execute(
-                        f"delete from kala_outputs where run_id in (select id from kala_history where seq in {these})",
-                        (found,),
+                    sqlite_outputs.drop(
+                        connection, f"run_id in (select id from kala_history where seq in {these})", (found,)
                     )
                     count += connection.execute(f"delete from kala_history where seq in {these}", (found,)).rowcount
             if number < PRUNED_AT_ONCE:

@@ -37,6 +37,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """create table kala_outputs (run_id text not null, attempt integer not null, size integer not null,
            data blob not null, primary key (run_id, attempt))""",
     ),
+    (
+        "insert into kala_meta values ('outputs', 0), ('outputs_counted', 0)",  # `sqlite_outputs.py`
+    ),
 )
 """Statements that lead from each schema version to the next; the first makes an empty file version 1."""
 

@@ -1,13 +1,16 @@
 """What every decision rests on: what it comes to, and what can be read off a record."""
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from msgspec import Struct
 
+from kala import schedule
 from kala.clock import SECOND, Moment
 from kala.events import Event
-from kala.job import Output, Record, Run, replace
+from kala.job import Job, Output, Record, Run, replace
+from kala.plan import Plan
 from kala.states import State
 
 LEAD = SECOND // 10
@@ -15,8 +18,10 @@ LEAD = SECOND // 10
 not a commit later. A thousand claims take less. A run never starts early."""
 
 OVERLAP, DISABLED, DELETED, EDITED, DOWN = "overlap", "disabled", "deleted", "edited", "down"
+PAUSED = "paused"
 LIMIT = "limit"  # of a waiting run: as many runs are on as may be
-SHUTDOWN = "shutdown"
+RETRY = "retry"  # of a waiting run: its next attempt
+SHUTDOWN, CANCELLED, REPLACED = "shutdown", "cancelled", "replaced"
 
 
 class Change(Struct, frozen=True, gc=False):
@@ -30,9 +35,35 @@ class Change(Struct, frozen=True, gc=False):
     purge: bool = False  # the record itself goes, with its history
 
 
+def plan_of(job: Job) -> Plan:
+    """What the job's schedule, which it must have, names."""
+    return schedule.parse(job.schedule, job.time_zone, job.dst_gap, job.dst_fold)
+
+
+def expected(record: Record, occurrence: Moment) -> Moment:
+    """When an occurrence's run is to start: `jitter` puts it off, by the same time for the same job and occurrence.
+
+    Never as far as the next occurrence, so that they come in their order.
+    """
+    job = record.job
+    if not job.jitter:
+        return occurrence
+    spread = schedule.duration(job.jitter)
+    if job.schedule and (following := plan_of(job).next_after(occurrence)) is not None:
+        spread = min(spread, following - occurrence)
+    return occurrence + int(chance(f"{record.id} {occurrence}") * spread)
+
+
+def chance(about: str) -> float:
+    """From 0 to less than 1, always the same for the same text, and evenly spread over different ones."""
+    return int.from_bytes(blake2b(about.encode(), digest_size=6).digest()) / (1 << 48)
+
+
 def due(record: Record) -> Moment | None:
     """When the job's timer rings next."""
-    return None if record.disabled or record.deleted is not None else record.cursor
+    if record.disabled or record.deleted is not None or record.cursor is None:
+        return None
+    return expected(record, record.cursor)
 
 
 def claimable(record: Record) -> Moment | None:
@@ -86,7 +117,21 @@ def merged(first: Change, then: Change) -> Change:
 
 
 def event_of(kind: str, at: Moment, run: Run) -> Event:
-    return Event(kind, at, run.job_id, run.id, run.state.value, run.reason)
+    return Event(
+        kind,
+        at,
+        job=run.job_id,
+        run=run.id,
+        state=run.state.value,
+        reason=run.reason,
+        scheduled_for=run.scheduled_for,
+        trigger=run.trigger.value,
+        started=run.started,
+        duration=run.duration if run.attempts else None,
+        attempt=len(run.attempts),
+        until=run.until,
+        count=run.count,
+    )
 
 
 def child_run_id(parent_run: str, child: str) -> str:

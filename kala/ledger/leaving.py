@@ -5,24 +5,29 @@ from kala.clock import Moment
 from kala.errors import Stale
 from kala.job import Attempt, Record, Run, replace
 from kala.ledger.change import DISABLED, EDITED, Change, derived_id, event_of, has_not_begun, merged, with_run
-from kala.ledger.claims import moved, passed
+from kala.ledger.claims import moved, until_now
 from kala.ledger.ends import RETRIED, finished
 from kala.ledger.gaps import close_gap, with_gap
 from kala.states import COUNTED, State
 
 
 def take_over(record: Record, *, alive: frozenset[str], instance: str, now: Moment) -> Change:
-    """Decide what dead instances left: a run they had claimed is lost, or waits again (`on_lost`); what they owed is
-    owed by `instance`. Raises `Stale` when they left nothing."""
+    """Decide what dead instances left: a run they had claimed is lost, or waits again (`on_lost`), or is cancelled as
+    it was to be; what they owed is owed by `instance`. Raises `Stale` when they left nothing."""
     left = [run for run in record.open if run.state is not State.WAITING and run.instance not in alive]
     owed = tuple(
         entry if entry.instance in alive else replace(entry, instance=instance, recovered=True)
         for entry in record.outbox
     )
-    if not left and owed == record.outbox:
+    notices = tuple(one if one.instance in alive else replace(one, instance=instance) for one in record.notices)
+    if not left and (owed, notices) == (record.outbox, record.notices):
         raise Stale(f"nothing of job {record.id} was left behind")
-    change = Change(replace(record, outbox=owed))
+    change = Change(replace(record, outbox=owed, notices=notices))
     for run in left:
+        if run.cancel:
+            ended = replace(run, reason=run.cancel)
+            change = merged(change, finished(change.record, ended, State.CANCELLED, now, (), instance))
+            continue
         if run.not_before is not None and now < run.not_before:  # claimed, and not yet to be started
             change = merged(change, with_run(change.record, replace(run, state=State.WAITING, instance="")))
             continue
@@ -88,7 +93,7 @@ def leave_schedule(record: Record, *, now: Moment, run_id: str) -> Change:
         if run.trigger in COUNTED and has_not_begun(run):
             change = merged(change, skipped(change.record, run, EDITED, now))
     if (first := record.cursor) is not None and first <= now:
-        _, count, last = passed(record.job, record.remaining, first, now)
+        count, last = until_now(record.job, first, now)
         reason = DISABLED if record.disabled else EDITED
         gap_id = derived_id(run_id, "edited")
         change = merged(change, with_gap(change.record, State.SKIPPED, reason, first, last, count, now, gap_id))

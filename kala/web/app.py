@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart import Response, has_request_context, request, websocket
 from quart_trio import QuartTrio
@@ -11,7 +10,8 @@ from kala.settings import Settings
 from kala.web import api, live, pages
 from kala.web.gate import Gate
 from kala.web.problems import JSON, Problem, Refused, problem_of
-from kala.web.whole import WholeConnection, WholeRequest, body_of, path_of
+from kala.web.routes import ROOT
+from kala.web.whole import Incoming, WholeConnection, WholeRequest, body_of, comes_slowly, dropping, path_of
 
 if TYPE_CHECKING:
     from kala.service import Service
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 BODY_LIMIT = 1 << 20
 IMPORT_LIMIT = 128 << 20
 """One import holds about 100,000 jobs in a body of this size; one at a time, since it is held in memory."""
+LONG = {f"{ROOT}/job/import": "import", f"{ROOT}/job/batch": "batch"}
+"""The routes that take one request at a time."""
 
 SECURITY = (
     (b"x-content-type-options", b"nosniff"),
@@ -38,7 +40,7 @@ class WebApp(QuartTrio):
         super().__init__("kala.web", static_folder=None, template_folder=None)
         self.service = service
         self.gate = Gate(settings.interface, settings.allowed_hosts)
-        self.importing = False
+        self.under_way: set[str] = set()  # of the routes in `LONG`
         self.url_map.strict_slashes = False  # both forms are served: a redirected POST loses its body
         self.url_map.merge_slashes = False
         self.config["RESPONSE_TIMEOUT"] = None  # a start lasts as long as its run; `guard.py` ends stalled peers
@@ -62,21 +64,25 @@ class WebApp(QuartTrio):
                 await super().asgi_app(scope, receive, guarded)
             return
         scope["path"] = path_of(scope["path"])
-        imports = scope["path"].rstrip("/") == "/api/v1/job/import" and scope["method"] == "POST"
+        path = scope["path"].rstrip("/")
+        long = path if path in LONG and scope["method"] == "POST" else ""
         fault = self.gate.refusal(scope)
-        if fault is None and imports and self.importing:
-            fault = Refused(503, "another import is under way", {"Retry-After": "5"})
+        if fault is None and long in self.under_way:
+            fault = Refused(503, f"another {LONG[long]} is under way", {"Retry-After": "5"})
         if fault is not None:
             await refuse(problem_of(fault, ""), receive, guarded)
             return
-        if not imports:
+        if not long:
             await self._with_body(BODY_LIMIT, scope, receive, guarded)
             return
-        self.importing = True
+        self.under_way.add(long)
         try:
-            await self._with_body(IMPORT_LIMIT, scope, receive, guarded)
+            if comes_slowly(path):
+                await self._while_it_comes(scope, receive, guarded)
+            else:
+                await self._with_body(IMPORT_LIMIT, scope, receive, guarded)
         finally:
-            self.importing = False
+            self.under_way.discard(long)
 
     async def make_default_options_response(self, *context: Any) -> Response:
         response: Response = await super().make_default_options_response(*context)
@@ -92,8 +98,20 @@ class WebApp(QuartTrio):
             await refuse(problem_of(fault, ""), receive, send)
             return
         if body is not None:
-            scope["state"] = {"body": body}
+            scope["state"] = {**scope["state"], "body": body}
             await super().asgi_app(scope, receive, send)
+
+    async def _while_it_comes(self, scope: Any, receive: Any, send: Any) -> None:
+        """The route reads the body itself, and says how long its sender may be silent."""
+        connection = scope["state"].get("connection")  # there is none when the request has come whole
+        scope["state"] = {**scope["state"], "incoming": Incoming(receive)}
+        if connection is not None:
+            connection.be_patient(True)
+        try:
+            await super().asgi_app(scope, receive, send)
+        finally:
+            if connection is not None:
+                connection.be_patient(False)
 
 
 def create_app(service: "Service", settings: Settings) -> WebApp:
@@ -115,15 +133,9 @@ def create_app(service: "Service", settings: Settings) -> WebApp:
 async def refuse(problem: Problem, receive: Any, send: Any) -> None:
     """Answer without having read the body. What comes of it meanwhile is dropped: nothing may wait for its reader."""
 
-    async def drop() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(drop)
+    async with dropping(receive):
         await send({"type": "http.response.start", "status": problem.status, "headers": headers_of(problem)})
         await send({"type": "http.response.body", "body": problem.body, "more_body": False})
-        nursery.cancel_scope.cancel()
 
 
 async def refuse_websocket(fault: Refused, send: Any) -> None:

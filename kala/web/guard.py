@@ -6,7 +6,10 @@ one. Written against the insides of hypercorn 0.18 (`hypercorn.trio.tcp_server`)
 """
 
 import logging
+import os
+from contextlib import suppress
 from math import inf
+from socket import SO_SNDBUF, SOL_SOCKET
 
 import h11
 import trio
@@ -28,6 +31,8 @@ log = logging.getLogger(__name__)
 REFUSING = 64
 """Connections above the limit that are told so at a time; what comes beyond is closed without a word."""
 
+NEAR = 256 << 10  # bytes that the system may hold of a stream without end; Linux takes it twice
+
 LINGER_BYTES = 4 << 20
 """What is read of a request that was answered early, so that its sender gets to read the answer."""
 
@@ -43,6 +48,9 @@ class Connection(TCPServer):
         self.turn = trio.CancelScope()  # one read, and the handling of what it read
         self.sending: trio.CancelScope | None = None
         self.closing = False  # by us
+        self._is_patient = False
+        self._unsent = b""  # the rest of a piece that was begun
+        self.unsent = b""  # of a piece that was begun
         self.phase, self.since, self.received = "new", trio.current_time(), 0
         try:
             if self.config.admit(self):
@@ -70,7 +78,7 @@ class Connection(TCPServer):
                     self.config,
                     self.context,
                     self._task_group,
-                    ConnectionState(self.state),
+                    ConnectionState({"connection": self}),
                     False,
                     client,
                     server,
@@ -109,6 +117,8 @@ class Connection(TCPServer):
     async def protocol_send(self, event: Event) -> None:
         if isinstance(event, RawData):
             await self.send(event.data)
+            if self.phase == "refused":
+                self._look()  # it has just been accepted, perhaps
         elif isinstance(event, Closed):
             self.closing = True
             await self.protocol.handle(Closed())
@@ -118,9 +128,10 @@ class Connection(TCPServer):
 
     async def send(self, data: bytes) -> None:
         """Send all of `data`, or end the connection. Shielded, since half a piece would garble what follows."""
-        if not data:
+        if not data and not self._unsent:
             return  # h11 has nothing to say at the end of a message of known length
         async with self.send_lock:
+            data, self._unsent = self._unsent + data, b""
             deadline = min(trio.current_time() + self.config.limits.send, self.config.stop_at)
             with trio.CancelScope(shield=True, deadline=deadline) as self.sending:
                 try:
@@ -133,6 +144,34 @@ class Connection(TCPServer):
             self.stream.socket.close()
             await self.protocol.handle(Closed())
             self.turn.cancel()
+
+    def send_nowait(self, data: bytes) -> bool:
+        """Send `data`, what does not fit as soon as it does. False: nothing of it was sent, and `send` is to do it."""
+        if self.closing or self._unsent or self.send_lock.locked():
+            return False
+        try:
+            sent = os.write(self.stream.socket.fileno(), data)
+        except OSError:
+            return False  # it takes nothing now, or never again, as `send` will find
+        if sent < len(data):
+            self._unsent = data[sent:]
+            self._task_group.spawn(self.send, b"")
+        return True
+
+    def is_socket(self) -> bool:
+        """A websocket that is open on both sides: no message may follow a close (RFC 6455, 5.5.1)."""
+        return self._phase() == "socket"
+
+    def keep_near(self) -> None:
+        """Let the system hold no more than `NEAR` bytes for the peer: who does not read is noticed the sooner."""
+        with suppress(OSError):  # the peer went
+            self.stream.setsockopt(SOL_SOCKET, SO_SNDBUF, NEAR)
+
+    def be_patient(self, patient: bool) -> None:
+        """From now on, or no longer, whoever reads the body says how long its sender may take."""
+        self._is_patient = patient
+        if patient:
+            self._look()
 
     def busy(self) -> None:
         """A request is being answered: the peer may be silent."""
@@ -155,7 +194,7 @@ class Connection(TCPServer):
             deadline = self.since + limits.idle if self.config.stop_at == inf else now
         elif self.phase in ("new", "head", "refused"):
             deadline = self.since + limits.head
-        elif self.phase == "body":
+        elif self.phase == "body" and not self._is_patient:
             deadline = self.since + limits.body + self.received / limits.rate
         elif self.phase == "closing":
             deadline = now

@@ -6,8 +6,7 @@ import msgspec
 from werkzeug.exceptions import HTTPException
 
 from kala import errors
-from kala.errors import KalaError
-from kala.jobjson import error_object
+from kala.errors import Invalid, KalaError, RunEnded
 
 log = logging.getLogger(__name__)
 
@@ -15,10 +14,16 @@ JSON = "application/json"
 
 STATUSES: dict[type[KalaError], int] = {
     errors.Invalid: 400,
+    errors.NotJson: 400,
     errors.ScheduleError: 400,
+    errors.ZoneError: 400,
     errors.CommandError: 400,
     errors.TemplateFault: 400,
     errors.JobNotFound: 404,
+    errors.RunNotFound: 404,
+    errors.RunEnded: 409,
+    errors.Paused: 409,
+    errors.KeyUsed: 409,
     errors.JobDisabled: 409,
     errors.JobExists: 409,
     errors.VersionChanged: 412,
@@ -41,6 +46,15 @@ class Refused(KalaError):
         super().__init__(text)
 
 
+class ErrorObject(msgspec.Struct):
+    """What went wrong; `fields` when single members are at fault, by their paths; `state` of a run that is not in the
+    state in which it would have to be."""
+
+    error: str
+    fields: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    state: str | msgspec.UnsetType = msgspec.UNSET
+
+
 class Problem(msgspec.Struct, frozen=True):
     """An answer that says no. `body` is JSON."""
 
@@ -50,7 +64,22 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 def error_body(text: str) -> bytes:
-    return msgspec.json.encode({"error": text})
+    return msgspec.json.encode(ErrorObject(text))
+
+
+def error_object(error: KalaError) -> ErrorObject:
+    """What to say of an error that is in the table."""
+    said = ErrorObject(_clean(str(error)))
+    if isinstance(error, RunEnded):
+        said.state = error.state
+    if isinstance(error, Invalid):
+        said.fields = {_clean(path): _clean(fault) for path, fault in error.fields.items()}
+    return said
+
+
+def _clean(text: str) -> str:
+    """Half of a surrogate pair, which only a message about bad input can hold, has no UTF-8."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def problem_of(error: BaseException, what: str) -> Problem:
@@ -65,7 +94,7 @@ def problem_of(error: BaseException, what: str) -> Problem:
     for kind in type(error).__mro__:
         if (status := STATUSES.get(kind)) is not None and isinstance(error, KalaError):
             headers = {"Retry-After": str(RETRY_AFTER[kind])} if kind in RETRY_AFTER else {}
-            return Problem(status, error_object(error), headers)
+            return Problem(status, msgspec.json.encode(error_object(error)), headers)
     log.error("%s failed", what, exc_info=error)
     return Problem(500, error_body("internal error: the daemon's log says more"), {})
 

@@ -18,7 +18,7 @@ import trio
 
 from kala.web.guard import Connection
 from kala.web.problems import problem_of
-from kala.web.whole import may_last
+from kala.web.whole import comes_slowly, may_last
 
 LARGEST = 64 << 10
 """Bytes of a request, head and body: the most that is waited for here."""
@@ -95,7 +95,10 @@ class ShortWay(Connection):
         if head is None or len(data) > head.end or head.end > LARGEST:
             await super().take(data)
         elif len(data) < head.end:
-            self._held = data
+            if comes_slowly(head.target.decode()):
+                await super().take(data)
+            else:
+                self._held = data
         else:
             scope = self._scope(head)
             if may_last(scope):

@@ -1,10 +1,12 @@
-"""Requests that have come whole: the body is read before any route runs.
+"""Requests that have come whole: the body is read before any route runs, but for those that are made to be long.
 
 So a limit is a limit whatever the framing, a route that has begun is not held up by its sender, and most requests need
 no task beside their own.
 """
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
@@ -30,7 +32,10 @@ class WholeConnection(TrioASGIHTTPConnection):
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         request = self._create_request_from_scope(send)
         if not may_last(self.scope):
-            await self._send_response(send, await self.app.handle_request(request))
+            response = await self.app.handle_request(request)
+            incoming: Incoming | None = self.scope["state"].get("incoming")
+            async with dropping(None if incoming is None or incoming.ended else receive):
+                await self._send_response(send, response)
             return
         answered = False
 
@@ -52,6 +57,47 @@ class WholeConnection(TrioASGIHTTPConnection):
             nursery.cancel_scope.cancel()
 
 
+class Gone(Exception):
+    """The client has gone before it has sent all."""
+
+
+class Incoming:
+    """The body of a request that is not whole yet."""
+
+    def __init__(self, receive: ASGIReceiveCallable) -> None:
+        self._receive = receive
+        self.ended = False  # all of it has been given
+
+    async def more(self) -> bytes:
+        """What comes next of it; nothing when it has ended. Raises `Gone`."""
+        while not self.ended:
+            message: Any = await self._receive()
+            if message["type"] == "http.disconnect":
+                self.ended = True
+                raise Gone
+            self.ended = not message.get("more_body", False)
+            if piece := message.get("body", b""):
+                return bytes(piece)
+        return b""
+
+
+@asynccontextmanager
+async def dropping(receive: ASGIReceiveCallable | None) -> AsyncIterator[None]:
+    """While a request is answered that has not come whole, drop what comes of it: nothing may wait for its reader."""
+    if receive is None:
+        yield
+        return
+
+    async def drop() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(drop)
+        yield
+        nursery.cancel_scope.cancel()
+
+
 def path_of(target: str) -> str:
     """The path of a request's target, which may be a whole URL (RFC 9112, 3.2.2); anything else is at no path."""
     if target.startswith("/"):
@@ -60,10 +106,19 @@ def path_of(target: str) -> str:
     return "/*" if url is None else url[1] or "/"
 
 
+def comes_slowly(path: str) -> bool:
+    """A batch of jobs, which is read as it comes."""
+    return path.rstrip("/") == "/api/v1/job/batch"
+
+
+LASTING = ("/job", "/run", "/next", "/events", "/output")
+
+
 def may_last(scope: Any) -> bool:
-    """A start, which answers when the run has ended, or a list, which is long: worth ending when nobody listens."""
-    path: str = scope["path"]
-    return "/start/" in path or (scope["method"] == "GET" and path.rstrip("/").endswith("/job"))
+    """A start, which answers when the run has ended, a list, which is long, what comes, which may be far to seek, or
+    events and outputs, which have no end in sight: worth ending when nobody listens."""
+    path: str = scope["path"].rstrip("/")
+    return "/start/" in path or path.endswith("/preview") or (scope["method"] == "GET" and path.endswith(LASTING))
 
 
 async def body_of(scope: Any, receive: Any, limit: int) -> bytes | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import kala
-from kala.drivers import sqlite, sqlite_file, sqlite_rows
+from kala.drivers import sqlite, sqlite_file, sqlite_outputs, sqlite_rows
 from kala.drivers.contract import Conflict, Driver, RunQuery, Stored
 from kala.drivers.sqlite import SqliteDriver
 from kala.drivers.sqlite_file import MIGRATIONS
@@ -201,6 +201,47 @@ def test_a_migration_that_fails_leaves_all_as_it_was(
     monkeypatch.setattr(sqlite_file, "MIGRATIONS", MIGRATIONS)
     driver.open()
     assert driver.get("job", "a") is not None
+
+
+def test_outputs_of_the_first_schema_are_counted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = SqliteDriver(path)
+    with monkeypatch.context() as older:
+        older.setattr(sqlite_file, "MIGRATIONS", MIGRATIONS[:1])
+        driver.open()
+        for number in range(5):
+            append(driver, [ran(number)], [printed(f"run-{number}", data=b"1234567890")])
+        driver.close()
+    driver.open()
+    assert driver.trim_outputs(25) == 30
+    assert [len(driver.output(f"run-{number}")) for number in range(5)] == [0, 0, 0, 1, 1]
+    driver.close()
+
+
+# What is kept of outputs
+
+
+@pytest.mark.parametrize(("counted", "rows", "size"), [(1, 1, 1), (2, 1_000, 1), (7, 3, 1 << 20), (1_000, 3, 25)])
+def test_outputs_are_trimmed_in_portions(
+    driver: SqliteDriver, monkeypatch: pytest.MonkeyPatch, counted: int, rows: int, size: int
+) -> None:
+    monkeypatch.setattr(sqlite_outputs, "COUNTED_AT_ONCE", counted)
+    monkeypatch.setattr(sqlite_outputs, "DROPPED_AT_ONCE", rows)
+    monkeypatch.setattr(sqlite_outputs, "BYTES_AT_ONCE", size)
+    for number in range(20):
+        append(driver, [], [printed(f"run-{number}", data=b"" if number == 3 else b"1234567890")])
+    assert driver.trim_outputs(190) == 0
+    assert driver.trim_outputs(55) == 140
+    assert [number for number in range(20) if driver.output(f"run-{number}")] == [15, 16, 17, 18, 19]
+
+
+def test_outputs_that_somebody_deleted_do_not_hold_up_trimming(driver: SqliteDriver, path: Path) -> None:
+    append(driver, [], [printed("run-1", data=b"1234567890")])
+    assert driver.trim_outputs(10) == 0
+    shell(path, "delete from kala_outputs")
+    assert driver.trim_outputs(5) == 0
+    append(driver, [], [printed("run-2", data=b"12345")])
+    assert driver.trim_outputs(5) == 0
+    assert driver.trim_outputs(4) == 5
 
 
 # What it costs

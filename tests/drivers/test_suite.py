@@ -1,7 +1,7 @@
 """The conformance suite is proved: drivers that break the contract on purpose are caught by it."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 
@@ -179,11 +179,60 @@ class PrunesByTheMomentOfCreation(MemoryDriver):
 
 class KeepsOutputsOfWhatIsPruned(MemoryDriver):
     def prune(self, jobs: Sequence[str] | None, *, keep: int, older_than: int | None) -> int:
-        outputs = dict(self._outputs)
+        outputs = {run_id: dict(of_run) for run_id, of_run in self._outputs.items()}
         try:
             return super().prune(jobs, keep=keep, older_than=older_than)
         finally:
             self._outputs = outputs
+
+
+class CountsARepetitionAgain(MemoryDriver):
+    def _append_output(self, output: Output) -> None:
+        known = (output.run_id, output.attempt) in self._printed
+        super()._append_output(output)
+        self._total += len(output.data) if known else 0
+
+
+class CountsWhatWasPrinted(MemoryDriver):
+    """Not what is kept of it."""
+
+    def _append_output(self, output: Output) -> None:
+        super()._append_output(output)
+        self._total += output.size - len(output.data)
+
+
+class CountsWhatIsGone(MemoryDriver):
+    def _remove(self, numbers: Iterable[int]) -> int:
+        total = self._total
+        try:
+            return super()._remove(numbers)
+        finally:
+            self._total = total
+
+
+class TrimsTheLatest(MemoryDriver):
+    def trim_outputs(self, limit: int) -> int:
+        self._printed = dict(reversed(self._printed.items()))
+        return super().trim_outputs(limit)
+
+
+class TrimsByTheRunsId(MemoryDriver):
+    def trim_outputs(self, limit: int) -> int:
+        self._printed = dict(sorted(self._printed.items()))
+        return super().trim_outputs(limit)
+
+
+class TrimsBelowTheLimit(MemoryDriver):
+    def trim_outputs(self, limit: int) -> int:
+        return super().trim_outputs(limit - 1) if self._total == limit else super().trim_outputs(limit)
+
+
+class TrimsTheRunAsWell(MemoryDriver):
+    def trim_outputs(self, limit: int) -> int:
+        before = set(self._outputs)
+        dropped = super().trim_outputs(limit)
+        self._remove([self._numbers[run_id] for run_id in before - set(self._outputs)])
+        return dropped
 
 
 class ForgetsRunsAlone(MemoryDriver):
@@ -261,6 +310,13 @@ CAUGHT: list[tuple[type[MemoryDriver], Check]] = [
     (PrunesRangesWithRuns, pruning.check_pruning_keeps_the_latest_of_each_job),
     (PrunesByTheMomentOfCreation, pruning.check_pruning_by_age_goes_by_the_end_or_else_the_creation),
     (KeepsOutputsOfWhatIsPruned, pruning.check_pruning_keeps_the_latest_of_each_job),
+    (CountsARepetitionAgain, pruning.check_trimming_counts_what_is_kept_once),
+    (CountsWhatWasPrinted, pruning.check_trimming_counts_what_is_kept_once),
+    (CountsWhatIsGone, pruning.check_trimming_does_not_count_what_is_gone),
+    (TrimsTheLatest, pruning.check_trimming_drops_the_outputs_that_were_appended_first),
+    (TrimsByTheRunsId, pruning.check_trimming_drops_the_outputs_that_were_appended_first),
+    (TrimsBelowTheLimit, pruning.check_trimming_drops_the_outputs_that_were_appended_first),
+    (TrimsTheRunAsWell, pruning.check_trimming_drops_the_outputs_that_were_appended_first),
     (ForgetsRunsAlone, pruning.check_forgetting_removes_all_of_a_job),
     (OmitsDeletions, changes.check_writes_and_deletions_are_told),
     (OmitsDeletions, changes.check_nothing_is_omitted_under_four_writers),

@@ -1,6 +1,7 @@
 """A web server over the real service, store, scheduler and memory driver, in a thread of its own with its own Trio.
 
-Only the attempt is pretended: a command "true" succeeds, "false" fails, and "wait" goes on until `Server.let_go`.
+Only the attempt is pretended: a command "true" succeeds, "false" fails, and "wait" goes on until `Server.let_go`, or
+until it is cancelled.
 """
 
 import http.client
@@ -89,6 +90,7 @@ class Server:
         lease.start()
         async with trio.open_nursery() as root:
             root.start_soon(store.write)
+            root.start_soon(self.hub.run)
             await root.start(self._scheduler_then_web)
             self.urls = await root.start(self._serve)
             self._ready.set()
@@ -112,9 +114,13 @@ class Server:
     async def _attempt(self, record: Record, run: Run, stop: Stop) -> tuple[Attempt, bytes]:
         self.attempts += 1
         started = self.clock.now()
-        if record.job.command == "wait":
-            await self._gate.wait()
         state = State.FAILED if record.job.command == "false" else State.SUCCEEDED
+        if record.job.command == "wait":
+            with trio.CancelScope() as scope:
+                stop.attach(scope.cancel)
+                await self._gate.wait()
+            if scope.cancelled_caught:
+                state = State.CANCELLED
         return Attempt(len(run.attempts) + 1, started, self.clock.now(), state, exit_code=0), b""
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -101,7 +101,7 @@ def test_imports_are_large_and_one_at_a_time(either: Server) -> None:
     first = socket.create_connection(either.address, timeout=DEADLINE)
     line = b"POST /api/v1/job/import/ HTTP/1.1"
     first.sendall(request(line, b"Transfer-Encoding: chunked") + b"%x\r\n%s\r\n" % (len(body), body))
-    until(lambda: either.app.importing)
+    until(lambda: bool(either.app.under_way))
     # then another is told to come back, and other requests are not
     second = either.ask("POST", "/api/v1/job/import/", body)
     assert (second.status, second.headers["Retry-After"]) == (503, "5")
@@ -110,7 +110,7 @@ def test_imports_are_large_and_one_at_a_time(either: Server) -> None:
     first.sendall(b"0\r\n\r\n")
     assert first.recv(65_536).startswith(b"HTTP/1.1 200")
     first.close()
-    until(lambda: not either.app.importing)
+    until(lambda: not either.app.under_way)
     assert either.ask("POST", "/api/v1/job/import", body).json == {"imported": [], "refused": {}}
     # but none that is larger than the limit
     connection = either.connect()

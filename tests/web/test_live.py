@@ -1,70 +1,27 @@
 """Events over a websocket."""
 
 import json
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from wsproto import ConnectionType, WSConnection
 from wsproto.events import (
     AcceptConnection,
     CloseConnection,
-    Message,
     Ping,
     Pong,
     RejectConnection,
     RejectData,
-    Request,
     TextMessage,
 )
 
 from kala.events import Event
+from kala.hub import AT_ONCE, RING
 from kala.web import live
 from kala.web.limits import Limits
 
-from .server import DEADLINE, Server, connections, until
-
-
-class Client:
-    """A websocket client that blocks."""
-
-    def __init__(self, server: Server, path: str = "/api/v1/events/", **headers: str) -> None:
-        self.socket = socket.create_connection(server.address, timeout=DEADLINE)
-        self.protocol = WSConnection(ConnectionType.CLIENT)
-        host = headers.pop("Host", f"localhost:{server.address[1]}")
-        further = [(name.encode(), value.encode()) for name, value in headers.items()]
-        self.send(Request(host=host, target=path, extra_headers=further))
-        self.coming = self._events()
-        self.opening = next(self.coming)
-
-    def send(self, event: Any) -> None:
-        self.socket.sendall(self.protocol.send(event))
-
-    def _events(self) -> Iterator[Any]:
-        while data := self.socket.recv(65_536):
-            self.protocol.receive_data(data)
-            yield from self.protocol.events()
-
-    def batch(self) -> list[dict[str, Any]]:
-        """The events of the next frame that has any."""
-        text = ""
-        for event in self.coming:
-            assert isinstance(event, TextMessage), event
-            text += event.data
-            if event.message_finished:
-                events = json.loads(text)["events"]
-                if events:
-                    return list(events)
-                text = ""
-        raise AssertionError("the connection ended")
-
-    def wait_close(self) -> CloseConnection:
-        for event in self.coming:
-            if isinstance(event, CloseConnection):
-                return event
-            assert isinstance(event, Message | Pong), event
-        raise AssertionError("the connection ended without a close")
+from .listeners import Client
+from .server import Server, connections, until
 
 
 def test_what_happens_is_told_after_it_is_so(server: Server) -> None:
@@ -80,9 +37,10 @@ def test_what_happens_is_told_after_it_is_so(server: Server) -> None:
         heard: list[dict[str, Any]] = []
         while not heard or heard[-1]["type"] != "run.finished":
             heard += client.batch()
-        assert [one["id"] for one in heard] == list(range(1, len(heard) + 1))
-        assert heard[0].keys() == {"id", "at", "type", "job", "run", "state", "reason"}
-        assert (heard[0]["type"], heard[0]["job"], heard[0]["at"][-1]) == ("job.saved", job, "Z")
+        assert [one["id"] for one in heard] == [f"{server.hub.start}-{number}" for number in range(len(heard))]
+        assert heard[0].keys() == {"id", "at", "type"}
+        assert (heard[0]["type"], heard[0]["at"][-1]) == ("hello", "Z")
+        assert (heard[1]["type"], heard[1]["job"]) == ("job.saved", job)
         assert (heard[-1]["state"], heard[-1]["job"]) == ("succeeded", job)
         client.socket.close()
     # and when they have gone, nothing is kept of them
@@ -97,34 +55,56 @@ def test_when_the_daemon_stops_listeners_are_told(server: Server) -> None:
     assert (close.code, close.reason) == (1001, "the daemon is stopping")
 
 
+def flood(server: Server, events: int = 3 * RING) -> None:
+    """More than a listener may be behind, and than its connection holds."""
+    event = Event("job.saved", 0, job="x" * 400)
+    for _ in range(events // AT_ONCE):
+        server.call(server.hub.publish_nowait, [event] * AT_ONCE)
+
+
 def test_a_listener_that_lags_is_told_to_come_back(running: Callable[..., Server]) -> None:
-    # given a listener that reads nothing
+    # given a listener that reads nothing, and one that does
     server = running(Limits(send=10, graceful=0.5))
     client = Client(server)
     until(lambda: server.hub.listeners == 1)
-    # when far more happens than is kept for it
-    event = Event("job.saved", 0, job="x" * 4000)
-    while server.hub.listeners:
-        server.call(server.hub.publish_nowait, [event] * 20)
-    # then it is cut off, and told so when it reads
+    # when far more happens than is kept for it, and it reads again
+    flood(server)
     close = client.wait_close()
-    assert close.code == 1013
+    # then it is told why it gets no more
+    assert (close.code, close.reason) == (1013, "too far behind: events were lost")
+    assert server.hub.listeners == 0
+    client.socket.close()
 
 
 def test_a_listener_that_reads_nothing_at_all_ends(running: Callable[..., Server]) -> None:
     server = running(Limits(send=0.3, graceful=0.5, linger=0.2))
     client = Client(server)
     until(lambda: server.hub.listeners == 1)
-    event = Event("job.saved", 0, job="x" * 4000)
-    while server.hub.listeners:
-        server.call(server.hub.publish_nowait, [event] * 20)
-    until(lambda: not connections(server))
+    flood(server, 4 * AT_ONCE)
+    until(lambda: server.hub.listeners == 0 and not connections(server))
+    client.socket.close()
+
+
+@pytest.mark.parametrize("sizes", [[1], [100, 60_000, 1, 200_000], [4_000_000, 5]])
+def test_messages_of_all_sizes_come_whole_to_a_slow_reader(server: Server, sizes: list[int]) -> None:
+    """Those that do not fit into the connection at once are finished later, and nothing comes between."""
+    client = Client(server)
+    assert [event["type"] for event in client.batch()] == ["hello"]
+    until(lambda: server.call(lambda: all(one.waits for one in server.hub._listeners)))
+    for size in sizes:
+        server.call(server.hub.publish_nowait, [Event("job.saved", 0, job="x" * size)])
+        client.send(Ping(payload=b"p"))
+    heard: list[int] = []
+    while len(heard) < len(sizes):
+        heard += [len(event["job"]) for event in client.batch()]
+    assert heard == sizes
     client.socket.close()
 
 
 def test_clients_may_talk_and_are_not_heard(server: Server) -> None:
     # given a client that sends more messages than any queue holds, and a ping
     client = Client(server)
+    assert client.batch()[0]["type"] == "hello"
     for number in range(200):
         client.send(TextMessage(data=f"hello {number}"))
     client.send(Ping(payload=b"p"))
@@ -139,10 +119,14 @@ def test_clients_may_talk_and_are_not_heard(server: Server) -> None:
     client.socket.close()
 
 
-def test_in_silence_an_empty_batch_shows_that_it_lives(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_silence_an_empty_batch_shows_that_it_lives(
+    running: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client need not say anything: the time for a request's head is over with the handshake."""
     monkeypatch.setattr(live, "QUIET", 0.05)
-    client = Client(server)
-    assert [json.loads(next(client.coming).data) for _ in range(3)] == [{"events": []}] * 3
+    client = Client(running(Limits(head=0.1)))
+    assert client.batch()[0]["type"] == "hello"
+    assert [json.loads(next(client.coming).data) for _ in range(6)] == [{"events": []}] * 6
     client.socket.close()
 
 
@@ -161,4 +145,35 @@ def test_pages_of_other_origins_hear_nothing(server: Server, headers: dict[str, 
 def test_the_own_page_hears(server: Server) -> None:
     client = Client(server, Origin=f"http://localhost:{server.address[1]}")
     assert isinstance(client.opening, AcceptConnection)
+    client.socket.close()
+
+
+@pytest.mark.parametrize("query", ["?type=run.ended", "?type=job.saved,x"])
+def test_a_wrong_question_is_answered_with_400(server: Server, query: str) -> None:
+    client = Client(server, path=f"/api/v1/events/{query}")
+    assert isinstance(client.opening, RejectConnection)
+    assert client.opening.status_code == 400
+    client.socket.close()
+
+
+def test_a_listener_comes_back_and_hears_what_it_missed(server: Server) -> None:
+    # given a listener that heard of a job, and went
+    client = Client(server)
+    job = server.create()
+    heard = client.batch() + client.batch()
+    client.socket.close()
+    # when more happens, and it comes back
+    server.ask("POST", f"/api/v1/job/start/{job}/")
+    client = Client(server, path=f"/api/v1/events/?after={heard[-1]['id']}&type=run.claimed,run.finished&job={job}")
+    # then it goes on where it was, with what it asked for
+    again = client.batch()
+    while again[-1]["type"] != "run.finished":
+        again += client.batch()
+    assert [event["type"] for event in again] == ["hello", "run.claimed", "run.finished"]
+    assert again[0]["id"] == heard[-1]["id"]
+    client.socket.close()
+    # and who comes from an earlier start is told to read afresh
+    client = Client(server, path="/api/v1/events/?after=00000000-1")
+    (first,) = client.batch()
+    assert (first["type"], first["id"]) == ("reload", again[-1]["id"])
     client.socket.close()

@@ -17,7 +17,13 @@ TABLE = [
     (errors.ScheduleError("x", "is none"), 400),
     (errors.CommandError("an unclosed quote"), 400),
     (errors.TemplateFault("no such field"), 400),
+    (errors.NotJson("is none"), 400),
+    (errors.ZoneError("x", "there is none"), 400),
     (errors.JobNotFound("a"), 404),
+    (errors.RunNotFound("a"), 404),
+    (errors.RunEnded("a", "succeeded"), 409),
+    (errors.Paused(), 409),
+    (errors.KeyUsed("it has made another job"), 409),
     (errors.JobDisabled("a"), 409),
     (errors.JobExists("a"), 409),
     (errors.VersionChanged("a", "1", 2), 412),
@@ -50,6 +56,16 @@ def test_every_error_has_its_status(error: Exception, status: int, caplog: pytes
 def test_fields_are_told() -> None:
     problem = problem_of(errors.Invalid({"name": "is needed", "retries": "must be a number"}), "")
     assert json.loads(problem.body)["fields"] == {"name": "is needed", "retries": "must be a number"}
+
+
+def test_the_state_of_a_run_is_told() -> None:
+    body = json.loads(problem_of(errors.RunEnded("r", "failed"), "").body)
+    assert body == {"error": "run r has ended: failed", "state": "failed"}
+
+
+def test_what_has_no_utf_8_is_told_without_it() -> None:
+    body = json.loads(problem_of(errors.Invalid({"name": "is needed", "": "bad \ud800"}), "").body)
+    assert body == {"error": "name: is needed; bad ?", "fields": {"name": "is needed", "": "bad ?"}}
 
 
 def test_no_error_that_a_client_can_cause_is_missing_from_the_table() -> None:

@@ -205,7 +205,7 @@ function connect(delay = 1000) {
     touch("", true); // what happened meanwhile was not heard
   });
   socket.addEventListener("message", (message) => {
-    for (const event of JSON.parse(message.data).events) touch(event.job);
+    for (const event of JSON.parse(message.data).events) if (event.type !== "run.output") touch(event.job);
   });
   socket.addEventListener("close", () => {
     live(false);

@@ -4,9 +4,10 @@ import pytest
 
 from kala.clock import SECOND
 from kala.drivers.contract import RunQuery
+from kala.job import Output
 from kala.states import State
 
-from .database import START, Database, append, kept, printed, ran
+from .database import START, Database, append, done, kept, printed, put, ran
 
 
 def check_pruning_keeps_the_latest_of_each_job(database: Database) -> None:
@@ -85,6 +86,62 @@ def check_forgetting_removes_all_of_a_job(database: Database) -> None:
 STATE = (State.SUCCEEDED, State.SKIPPED)
 
 
+def check_trimming_drops_the_outputs_that_were_appended_first(database: Database) -> None:
+    """Whole outputs, no more than need be; their runs stay."""
+    driver = database.connect()
+    assert driver.trim_outputs(0) == 0
+    for number in range(9, 0, -1):  # neither by their ids, nor by the jobs' moments
+        append(driver, [ran(number)], [printed(f"run-{number}", attempt, b"x" * number) for attempt in (1, 2)])
+    assert driver.trim_outputs(90) == 0
+    assert driver.trim_outputs(89) == 9
+    assert [len(driver.output(f"run-{number}")) for number in (9, 8, 1)] == [1, 2, 2]
+    assert driver.trim_outputs(60) == 9 + 8 + 8
+    assert driver.trim_outputs(56) == 0
+    assert database.connect().trim_outputs(55) == 7
+    assert driver.output("run-7") == [printed("run-7", 2, b"x" * 7)]
+    assert driver.output("run-6") == [printed("run-6", attempt, b"x" * 6) for attempt in (1, 2)]
+    assert len(kept(driver)) == 9
+    assert driver.trim_outputs(0) == 49
+    assert driver.trim_outputs(0) == 0
+    append(driver, [ran(20)], [printed("run-20", data=b"new")])
+    assert driver.trim_outputs(3) == 0
+    assert driver.trim_outputs(2) == 3
+    assert len(kept(driver)) == 10
+
+
+def check_trimming_counts_what_is_kept_once(database: Database) -> None:
+    """The data, however much was printed, and however often it is committed."""
+    driver = database.connect()
+    element = put("a", 1, runs=[ran(1)], outputs=[Output("run-1", 1, b"12345", 1_000_000), Output("run-1", 2, b"", 9)])
+    for _ in range(3):
+        done(driver.commit([element]))
+    done(driver.commit([put("a", 2, outputs=[Output("run-1", 1, b"another, and longer", 9)])]))
+    done(driver.commit([put("a", 2, outputs=[Output("run-1", 1, b"another, and longer", 9)])]))
+    assert driver.trim_outputs(5) == 0
+    assert driver.output("run-1") == list(element.outputs)
+    assert driver.trim_outputs(4) == 5
+
+
+def check_trimming_does_not_count_what_is_gone(database: Database) -> None:
+    driver = database.connect()
+    for number in range(10):
+        append(driver, [ran(number, f"job-{number % 2}")], [printed(f"run-{number}", data=b"1234567890")])
+    assert driver.trim_outputs(95) == 10
+    assert driver.prune(["job-0"], keep=1, older_than=None) == 4  # one of them without its output
+    assert driver.trim_outputs(60) == 0
+    append(
+        driver, [ran(number, "job-2") for number in (20, 21)], [printed(f"run-{n}", data=b"12345") for n in (20, 21)]
+    )
+    assert driver.forget(["job-1"]) == 5
+    assert driver.trim_outputs(20) == 0
+    assert driver.trim_outputs(19) == 10
+    assert [len(driver.output(f"run-{number}")) for number in (8, 20, 21)] == [0, 1, 1]
+    assert driver.forget(["job-2", "job-0"]) == 3  # all that is left, whatever row it had
+    append(driver, [ran(30)], [printed("run-30", data=b"123")])
+    assert driver.trim_outputs(3) == 0
+    assert driver.trim_outputs(2) == 3
+
+
 def check_pages_survive_pruning(database: Database) -> None:
     driver = database.connect()
     append(driver, [ran(number) for number in range(30)])
@@ -101,6 +158,10 @@ def check_pruning_much(database: Database) -> None:
     driver = database.connect()
     jobs = [f"job-{number}" for number in range(1_100)]
     append(driver, [ran(number, jobs[number % len(jobs)]) for number in range(13_200)])
+    for start in range(0, 12_000, 500):
+        append(driver, [], [printed(f"run-{number}", data=b"x" * 100) for number in range(start, start + 500)])
+    assert driver.trim_outputs(400_000) == 800_000
+    assert len(driver.output("run-7999")) + 2 * len(driver.output("run-8000")) == 2
     assert driver.prune(jobs, keep=5, older_than=None) == 13_200 - 5 * len(jobs)
     assert driver.forget(jobs[:1_000]) == 5_000
     assert driver.prune(None, keep=0, older_than=START + 1_000_000 * SECOND) == 500

@@ -1,0 +1,199 @@
+"""Requests to a daemon and its answers, over one kept connection. Synchronous; safe for several threads."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Self
+from urllib.parse import quote
+
+import httpx2
+import msgspec
+
+from kala import __version__
+from kala.client.faults import Ambiguous, Answered, NoSuchJob, Unreachable
+from kala.errors import SettingsError, shortened
+from kala.proxies import Proxies
+
+PAGE = 1_000
+"""Jobs or runs in a page when all are read: what a daemon gives at most."""
+
+CONNECT, ANSWER = 10.0, 60.0  # seconds
+
+Object = dict[str, Any]
+Params = Mapping[str, str | int | Sequence[str] | None]
+
+
+class Found(NamedTuple):
+    """One page: objects in the server's order, and where the next begins (None: that was all)."""
+
+    items: list[Object]
+    next: str | None
+
+
+class Server:
+    """A daemon at `url`, which may end in `/api/v1` or not. A context manager, or `close` it.
+
+    All methods raise `Unreachable`, and `Answered` for what the daemon refuses. Proxies come from the environment, and
+    this host is never proxied. `seconds` bounds the wait for each answer, and for each piece of a stream.
+    """
+
+    def __init__(self, url: str, *, seconds: float = ANSWER) -> None:
+        self.url = base_of(url)
+        try:
+            parsed = httpx2.URL(self.url)
+        except httpx2.InvalidURL as error:
+            raise SettingsError(f"--url {url}: {error}") from None
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise SettingsError(f"--url {url}: the address of a daemon is like http://127.0.0.1:8000")
+        self._client = httpx2.Client(
+            headers={"User-Agent": f"kala/{__version__}"},
+            proxy=Proxies(os.environ).for_url(parsed),
+            timeout=httpx2.Timeout(seconds, connect=min(CONNECT, seconds)),
+            trust_env=False,  # proxies are ours; a password for this host may stand in .netrc for something else
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._client.close()
+
+    # Anything.
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """One request below `/api/v1`; the JSON of its answer, None when it has no body. `body` is sent as JSON."""
+        with self._mapped():
+            answer = self._client.request(
+                method,
+                f"{self.url}/api/v1{path}",
+                params=given(params),
+                content=None if body is None else msgspec.json.encode(body),
+                headers={"Content-Type": "application/json", **(headers or {})} if body is not None else headers,
+            )
+        refuse(answer)
+        if not answer.content:
+            return None
+        try:
+            return msgspec.json.decode(answer.content)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise Unreachable(self.url, f"it answers {method} {path} with something that is not JSON") from None
+
+    @contextmanager
+    def stream(self, path: str, params: Params, *, seconds: float | None = None) -> Iterator[httpx2.Response]:
+        """The answer to a GET, to be read as it comes. `seconds` None: a piece may take as long as it likes."""
+        with self._mapped():
+            timeout = httpx2.Timeout(seconds, connect=CONNECT)
+            address = f"{self.url}/api/v1{path}"
+            with self._client.stream("GET", address, params=given(params), timeout=timeout) as answer:
+                if answer.status_code >= 400:
+                    answer.read()
+                refuse(answer)
+                yield answer
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx2.HTTPError as error:
+            raise Unreachable(self.url, str(error) or type(error).__name__) from None
+
+    # Jobs.
+
+    def jobs_page(self, limit: int, after: str | None = None, **filters: Any) -> Found:
+        """A page of jobs. `filters`: q, label (a list), owner, disabled, done, sort."""
+        answer = self.ask("GET", "/job/", params={**filters, "limit": limit, "after": after})
+        return Found(list(answer["jobs"].values()), answer.get("next"))
+
+    def jobs(self, **filters: Any) -> Iterator[Object]:
+        """All jobs that fit, page by page."""
+        after: str | None = None
+        while True:
+            page = self.jobs_page(PAGE, after, **filters)
+            yield from page.items
+            if page.next is None:
+                return
+            after = page.next
+
+    def job(self, wanted: str) -> Object:
+        """The job with this id, or else with this name. Raises `NoSuchJob`, `Ambiguous`."""
+        try:
+            return dict(self.ask("GET", f"/job/{quote(wanted, safe='')}/")["job"])
+        except Answered as refusal:
+            if refusal.status not in (404, 405):  # the latter: the name of a route
+                raise
+        except (KeyError, TypeError):
+            pass  # a name that is another path
+        named = [job for job in self.jobs(q=wanted) if job["name"] == wanted] if wanted else []
+        if not named:
+            raise NoSuchJob(wanted)
+        if len(named) > 1:
+            raise Ambiguous(wanted, (job["id"] for job in named))
+        return named[0]
+
+    def edit(self, job_id: str, patch: Object, version: int) -> Any:
+        """Change a job that still has this version; 412 when it has not. The answer has `job`, maybe `warnings`."""
+        return self.ask("PATCH", f"/job/{quote(job_id, safe='')}/", patch, headers={"If-Match": f'"{version}"'})
+
+    def delete(self, job_id: str) -> None:
+        """Delete a job, and the children that have no other parent."""
+        if job_id == "all":  # an imported job may be called so: this path deletes them all
+            raise Answered(409, "a job whose id is 'all' cannot be deleted by itself")
+        self.ask("DELETE", f"/job/{quote(job_id, safe='')}/")
+
+    # Runs.
+
+    def runs_page(self, limit: int, after: str | None = None, **filters: Any) -> Found:
+        """A page of runs, newest first. `filters`: job, state, since, until."""
+        answer = self.ask("GET", "/run/", params={**filters, "limit": limit, "after": after})
+        return Found(answer["runs"], answer.get("next"))
+
+    def runs(self, **filters: Any) -> Iterator[Object]:
+        """All runs that fit, page by page."""
+        after: str | None = None
+        while True:
+            page = self.runs_page(PAGE, after, **filters)
+            yield from page.items
+            if page.next is None:
+                return
+            after = page.next
+
+    def run(self, run_id: str) -> Object:
+        return dict(self.ask("GET", f"/run/{quote(run_id, safe='')}/")["run"])
+
+
+def base_of(url: str) -> str:
+    """A server's address, from its own or that of its API."""
+    return re.sub("(/api/v1)?/*$", "", url)
+
+
+def given(params: Params | None) -> list[tuple[str, str | int | float | bool | None]]:
+    """Parameters as pairs; None is left out, a list is several of one name, true and false are words."""
+    pairs: list[tuple[str, str | int | float | bool | None]] = []
+    for name, value in (params or {}).items():
+        values = value if isinstance(value, list | tuple) else [value]
+        pairs += [(name, str(one).lower() if isinstance(one, bool) else str(one)) for one in values if one is not None]
+    return pairs
+
+
+def refuse(answer: httpx2.Response) -> None:
+    """Raise `Answered` for an answer of 400 and above, or one that leads elsewhere."""
+    if answer.status_code < 300:
+        return
+    try:
+        said = msgspec.json.decode(answer.content, type=dict[str, Any])
+        error, fields = str(said["error"]), {str(path): str(fault) for path, fault in said.get("fields", {}).items()}
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, AttributeError):
+        error, fields = shortened(" ".join(answer.text.split()), 200), {}
+    raise Answered(answer.status_code, error or f"answered {answer.status_code}", fields)

@@ -1,0 +1,109 @@
+"""A daemon's events over a websocket, for as long as one wants: it connects again and goes on where it was."""
+
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+import trio
+from trio_websocket import (
+    ConnectionClosed,
+    ConnectionRejected,
+    HandshakeError,
+    open_websocket_url,
+)
+
+from kala.client.faults import Answered, Unreachable
+from kala.client.server import Params, base_of, given
+from kala.events import HELLO, RELOAD
+
+FIRST_DELAY, LAST_DELAY = 0.5, 15.0
+"""Seconds before connecting again: twice as long each time, until a connection has been made."""
+
+SILENCE = 60.0
+"""Seconds without a word, after which a connection is taken for dead. A daemon says something every 20."""
+
+MAX_MESSAGE = 16 << 20  # bytes
+
+CONNECT = 10.0  # seconds
+
+Event = dict[str, Any]
+
+
+class Batch(msgspec.Struct):
+    """One message of the daemon's; empty ones only show that it lives."""
+
+    events: list[Event]
+
+
+class Stream:
+    """Events from `url` that fit `filters` (type, job, label). Each batch is sent to `out`, `hello` and `reload`
+    included: who takes them slowly slows the daemon, which cuts off who is too slow. `changed` gets a sentence when the
+    connection does: empty while it stands.
+
+    `run` never returns. It raises `Unreachable` when there never was a connection, and `Answered` when the daemon
+    refuses what is asked for.
+    """
+
+    def __init__(
+        self, url: str, filters: Params, out: "trio.MemorySendChannel[list[Event]]", changed: Callable[[str], None]
+    ) -> None:
+        self._url, self._filters, self._out, self._changed = base_of(url), filters, out, changed
+        self._after = ""
+        self._delay = FIRST_DELAY
+        self._greeted = False
+
+    async def run(self) -> None:
+        while True:
+            why = await self._connection()
+            if not self._greeted:
+                raise Unreachable(self._url, why)
+            self._changed(f"connecting again: {why}")
+            await trio.sleep(self._delay * random.uniform(0.75, 1.25))  # noqa: S311  # clients that come back apart
+            self._delay = min(self._delay * 2, LAST_DELAY)
+
+    async def _connection(self) -> str:
+        """One connection to its end, and why it ended."""
+        pairs = [*given(self._filters), *([("after", self._after)] if self._after else [])]
+        address = "ws" + self._url.removeprefix("http") + "/api/v1/events/" + (f"?{urlencode(pairs)}" if pairs else "")
+        try:
+            with trio.fail_after(CONNECT) as patience:
+                async with open_websocket_url(address, max_message_size=MAX_MESSAGE) as connection:
+                    while True:
+                        message = await connection.get_message()
+                        patience.deadline = math.inf
+                        await self._take(message)
+                        patience.deadline = trio.current_time() + SILENCE
+        except trio.TooSlowError:
+            return "it is silent"
+        except ConnectionRejected as refusal:
+            if 400 <= refusal.status_code < 500:
+                raise Answered(refusal.status_code, *error_in(refusal.body)) from None
+            return f"it answers {refusal.status_code}"
+        except ConnectionClosed as end:
+            return (end.reason.reason if end.reason is not None else None) or "the connection broke off"
+        except (HandshakeError, OSError, trio.BrokenResourceError) as error:
+            cause = error.__cause__ or error.__context__ or error
+            return str(error) or str(cause) or type(cause).__name__
+        except msgspec.MsgspecError:
+            return "it says what is not an event"
+
+    async def _take(self, message: str | bytes) -> None:
+        events = msgspec.json.decode(message, type=Batch).events
+        if events and events[0]["type"] in (HELLO, RELOAD):
+            self._greeted, self._delay = True, FIRST_DELAY
+            self._changed("")
+        if events:
+            self._after = events[-1]["id"]
+            await self._out.send(events)
+
+
+def error_in(body: bytes | None) -> tuple[str, dict[str, str]]:
+    """The sentence and the fields of a refusal's body."""
+    try:
+        said = msgspec.json.decode(body or b"", type=dict[str, Any])
+        return str(said["error"]), dict(said.get("fields") or {})
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
+        return "the daemon refuses it", {}

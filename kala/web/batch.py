@@ -1,0 +1,188 @@
+"""Many jobs in one request: read as it comes, made in groups, answered when it has ended.
+
+So no more than a group and its elements are in memory, beside the jobs and a line of the answer for each; and a client
+that sends all before it reads is not waited for.
+"""
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import trio
+from msgspec import UNSET, Struct, UnsetType
+from quart import Response, request
+
+from kala.errors import Invalid, KalaError, NotJson
+from kala.job import Record
+from kala.jobjson import encode
+from kala.jobread import NewJob, read_job
+from kala.web.answers import NDJSON, in_pieces
+from kala.web.elements import BLANKS, LARGEST, Broken, Cutter, Element, Items, Lines
+from kala.web.jobs import NEW_JOB
+from kala.web.problems import JSON, Refused, error_object
+from kala.web.routes import ROOT, Answer, Body, Route
+from kala.web.whole import Gone, Incoming
+
+if TYPE_CHECKING:
+    from kala.service import Service
+
+GROUP = 200
+"""Jobs that are made in one go: they share a commit, and take some 10 ms of the loop's time, in portions."""
+PORTION = 20
+"""Elements that are read without a pause: a millisecond or two."""
+SOON = 0.2
+"""Seconds after which what has come is made although a group has room."""
+IDLE = 20.0
+"""Seconds after which a sender that says nothing is taken to have ended."""
+ANSWERS = 64 << 20
+"""Bytes of an answer that are held while the request is read: a million lines."""
+
+
+class Line(Struct):
+    """What came of one job. `line` is its line, or its place in the array, from 1."""
+
+    line: int
+    id: str | UnsetType = UNSET
+    warnings: list[str] | UnsetType = UNSET
+    error: str | UnsetType = UNSET
+    fields: dict[str, str] | UnsetType = UNSET
+
+
+class Batches:
+    """The view."""
+
+    def __init__(self, service: "Service") -> None:
+        self.service = service
+
+    def routes(self) -> list[Route]:
+        lines = {"type": "string", "description": "One `NewJob` a line."}
+        return [
+            Route(
+                "POST",
+                f"{ROOT}/job/batch/",
+                self.make,
+                "Make many jobs: an array of them, or one a line. Each is taken, or refused, by itself.",
+                {200: Answer("A `Line` for each, in order: its id, or what is wrong with it.", Line, (NDJSON,))},
+                body=Body({JSON: {"type": "array", "items": NEW_JOB}, NDJSON: lines}),
+                faults=(415,),
+            )
+        ]
+
+    async def make(self) -> Response:
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise Refused(415, "a packed body is not taken here: send it as it is")
+        batch = Batch(self.service, request.scope["state"]["incoming"])
+        await batch.take(of_lines=request.mimetype == NDJSON)
+        return in_pieces(batch.told(), NDJSON)
+
+
+class Batch:
+    """One request, while it is read."""
+
+    def __init__(self, service: "Service", incoming: Incoming) -> None:
+        self._service, self._incoming = service, incoming
+        self._cutter: Cutter | None = None  # until it is seen what comes
+        self._blanks = b""  # before it
+        self._group: list[tuple[int, NewJob | KalaError]] = []
+        self._answers: deque[bytes] = deque()
+        self._size = 0
+
+    async def take(self, *, of_lines: bool) -> None:
+        """Make the jobs of the body. What was whole before it broke off, or was no JSON any more, is made all the same.
+
+        Raises what keeps the first group from being made.
+        """
+        if of_lines:
+            self._cutter = Lines()
+        last = await self._ended(self._take_all)
+        last = await self._ended(self._make) or last
+        if last is not None:
+            self._tell([Line(last.number, error=last.fault)])
+
+    async def _take_all(self) -> None:
+        while piece := await self._piece():
+            await self._read(self._cut(piece))
+        if self._cutter is not None:
+            await self._read(self._cutter.end())
+
+    async def _ended(self, step: Callable[[], Awaitable[None]]) -> Broken | None:
+        """What put an end to it, when that is to be told."""
+        try:
+            await step()
+        except Broken as broken:
+            return broken
+        except Gone:
+            pass
+        return None
+
+    async def _piece(self) -> bytes:
+        """What comes next; nothing at the end. While it is waited for, what has come is made."""
+        if self._group:
+            with trio.move_on_after(SOON):
+                return await self._incoming.more()
+            await self._make()
+        with trio.move_on_after(IDLE):
+            return await self._incoming.more()
+        raise Broken(self._number, f"nothing came for {IDLE:g} seconds")
+
+    @property
+    def _number(self) -> int:
+        return 1 if self._cutter is None else self._cutter.number
+
+    def _cut(self, piece: bytes) -> Iterator[Element]:
+        if self._cutter is None:
+            if not (begin := piece.lstrip(BLANKS)) and len(self._blanks) < LARGEST:
+                self._blanks += piece
+                return iter(())
+            self._cutter = Items() if begin.startswith(b"[") else Lines()
+            piece, self._blanks = self._blanks + piece, b""
+        return self._cutter.feed(piece)
+
+    async def _read(self, elements: Iterator[Element]) -> None:
+        owner = self._service.default_owner
+        for number, data in elements:
+            new: NewJob | KalaError
+            try:
+                new = read_job(data, now=self._service.clock.now(), default_owner=owner)
+            except NotJson:
+                raise Broken(number, "this is not JSON that can be read") from None
+            except Invalid as fault:
+                new = fault
+            self._group.append((number, new))
+            if len(self._group) == GROUP:
+                await self._make()
+            elif len(self._group) % PORTION == 0:
+                await trio.lowlevel.checkpoint()
+
+    async def _make(self) -> None:
+        """Make what has come. When that cannot be done now, the last line says so: nothing from there on is made."""
+        group, self._group = self._group, []
+        if not group:
+            return
+        try:
+            made = iter(await self._service.create_many([new for _, new in group if isinstance(new, NewJob)]))
+        except KalaError as fault:
+            if not self._answers:
+                raise
+            raise Broken(group[0][0], str(fault)) from None
+        self._tell([_line(number, new, next(made) if isinstance(new, NewJob) else new) for number, new in group])
+        if self._size > ANSWERS:
+            raise Broken(group[-1][0] + 1, "the answers are too large: send the rest, from here on, in another request")
+
+    def _tell(self, lines: Iterable[Line]) -> None:
+        if piece := b"".join([encode(line) + b"\n" for line in lines]):
+            self._answers.append(piece)
+            self._size += len(piece)
+
+    async def told(self) -> AsyncIterator[bytes]:
+        """The answers."""
+        while self._answers:
+            await trio.lowlevel.checkpoint()
+            yield self._answers.popleft()
+
+
+def _line(number: int, new: NewJob | KalaError, came: Record | KalaError) -> Line:
+    if isinstance(came, Record):
+        return Line(number, id=came.id, warnings=(new.warnings if isinstance(new, NewJob) else None) or UNSET)
+    said = error_object(came)
+    return Line(number, error=said.error, fields=said.fields)

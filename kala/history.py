@@ -50,7 +50,7 @@ class History:
     def open_run(self, run_id: str) -> Run | None:
         """A run, or a growing range, that is not in the history yet."""
         found = self._roster.run(run_id)
-        return None if found is None else self._as_it_is(found[1])
+        return None if found is None else self.as_it_is(found[1])
 
     def on_now(self, run_id: str) -> OnNow | None:
         """The attempt of a run that is on here."""
@@ -89,12 +89,13 @@ class History:
         for first in range(0, len(jobs), AT_ONCE):
             await trio.lowlevel.checkpoint()
             for one in jobs[first : first + AT_ONCE]:
-                runs = map(self._as_it_is, self._roster.runs(one))
+                runs = map(self.as_it_is, self._roster.runs(one))
                 found += [run for run in runs if _fits(run, query) and (not token or _place(run) < token)]
             found = nlargest(query.limit + 1, found, key=_place)
         return found
 
-    def _as_it_is(self, run: Run) -> Run:
+    def as_it_is(self, run: Run) -> Run:
+        """A record does not know that an attempt is on."""
         if run.state is State.CLAIMED and self._started(run.id) is not None:
             return replace(run, state=State.RUNNING)
         return run

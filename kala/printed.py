@@ -32,8 +32,9 @@ class Piece(Struct, frozen=True):
         return self.offset + len(self.data)
 
 
-async def kept(store: Store, run_id: str, number: int | None) -> Piece:
-    """The output of attempt `number`; without one, of the attempt that is on, or else of the last.
+async def kept(store: Store, run_id: str, number: int | None, *, coming: bool = False) -> Piece:
+    """The output of attempt `number`; without one, of the attempt that is on, or else of the last. With `coming` it may
+    be the next one, of which there is nothing yet: the piece ends where that begins.
 
     Raises `RunNotFound`, `Invalid` when there is no such attempt, `StoreUnavailable`.
     """
@@ -47,6 +48,8 @@ async def kept(store: Store, run_id: str, number: int | None) -> Piece:
         return await _stored(store, run, len(run.attempts)) if run.attempts else Piece(run_id, 0, 0, 0, b"")
     if number > len(run.attempts):
         begun = len(run.attempts) if live is None else live.number
+        if coming and number == begun + 1:
+            return Piece(run_id, begun, 0, 0, b"")
         raise Invalid({"attempt": f"attempts so far: {begun}"})
     return await _stored(store, run, number)
 

@@ -105,13 +105,13 @@ class Service:
         """All runs of a job that are kept, oldest first."""
         return await self._store.ended_runs(record.id, self._keep_runs)
 
-    async def output(self, run_id: str, attempt: int | None = None) -> Piece:
+    async def output(self, run_id: str, attempt: int | None = None, *, coming: bool = False) -> Piece:
         """What is kept of what an attempt of a run printed; without its number, the one that is on, or else the last.
 
         Raises `RunNotFound`, `Invalid` when there is no such attempt.
         """
         self._store.demand_loaded()
-        return await printed.kept(self._store, run_id, attempt)
+        return await printed.kept(self._store, run_id, attempt, coming=coming)
 
     def follow_output(self, piece: Piece) -> AsyncIterator[bytes]:
         """The same, and what comes after it, until the run has ended."""
@@ -243,7 +243,7 @@ class Service:
         self._store.demand_loaded()
         if (found := self._store.roster.run(run_id)) is not None:
             try:
-                return await self._scheduler.cancel(found[0].id, run_id)
+                return self.history.as_it_is(await self._scheduler.cancel(found[0].id, run_id))
             except (Stale, JobNotFound):
                 pass  # it has just ended
         ended = await self.history.run(run_id)

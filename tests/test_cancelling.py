@@ -29,7 +29,7 @@ async def test_an_attempt_that_is_on_ends_and_is_not_retried() -> None:
         await world.until(5)
         run = open_run(world, job)
         asked = await world.service.cancel(run)
-        assert (asked.id, asked.state, asked.cancel) == (run, State.CLAIMED, "cancelled")
+        assert (asked.id, asked.state, asked.cancel) == (run, State.RUNNING, "cancelled")
         await world.until(6)
         (ended,) = world.history(job)
         assert (ended.state, ended.reason, ended.ended) == (State.CANCELLED, "cancelled", START + 5_000_000)

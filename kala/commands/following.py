@@ -15,7 +15,7 @@ def followed(session: Session, run_id: str, out: BinaryIO | None) -> Object:
 
     Its end is said on standard error. Raises `Unreachable` when the connection breaks off: the run goes on.
     """
-    copy_output(session, run_id, {"follow": True}, out)
+    copy_output(session, run_id, {"follow": True, "attempt": 1}, out)
     run = session.server.run(run_id)
     if run["state"] in OPEN:
         raise Stopped(f"the daemon has let go of run {run_id}, which is {run['state']}: {run['explanation']}", FAILED)

@@ -29,13 +29,14 @@ HEADERS = {
 def routes(service: "Service") -> list[Route]:
     async def output(run_id: str) -> Response:
         """The bytes that are kept of an attempt. `?attempt`: which, from 1, else the one that is on, or the last.
-        `?follow=true`: with what comes, also of further attempts, until the run has ended.
+        `?follow=true`: with what comes, also of further attempts, until the run has ended; `attempt` may then be the
+        next one.
 
         `Kala-Attempt` (0: there has been none yet), `Kala-Output-Size`: bytes printed in all so far,
         `Kala-Output-Offset`: where the first byte of this answer stands among them.
         """
         given = asked(PARAMETERS)
-        piece = await service.output(run_id, given["attempt"])
+        piece = await service.output(run_id, given["attempt"], coming=given["follow"])
         headers = {
             "Cache-Control": "no-store",
             "Content-Security-Policy": POLICY,

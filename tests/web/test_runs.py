@@ -47,7 +47,9 @@ def test_a_run_from_its_start_to_its_cancellation(either: Server) -> None:
     cancelled = either.ask("POST", f"/api/v1/run/{second}/cancel/")
     assert (cancelled.status, cancelled.json["run"]["state"]) == (202, "cancelled")
     # and when the one that is on is, it ends
-    assert either.ask("POST", f"/api/v1/run/{first}/cancel").status == 202
+    ending = either.ask("POST", f"/api/v1/run/{first}/cancel")
+    assert (ending.status, ending.json["run"]["state"]) == (202, "running")
+    assert ending.json["run"]["explanation"].endswith(", and is being ended: someone asked for that")
     until(lambda: either.ask("GET", f"/api/v1/run/{first}/").json["run"]["state"] == "cancelled")
     ended = either.ask("GET", f"/api/v1/run/{first}/").json["run"]
     assert (ended["reason"], ended["explanation"][-22:]) == ("cancelled", ": someone asked for that"[-22:])

@@ -44,8 +44,8 @@ def run(command: str) -> None:
     """
     import trio
 
-    from kala import words
     from kala.errors import CommandError
+    from kala.processes import words
     from kala.states import State
 
     try:
@@ -71,9 +71,9 @@ async def _ran(command: str) -> "tuple[Attempt, bytes]":
     import os
     from functools import partial
 
-    from kala import words
     from kala.clock import Clock
-    from kala.command import run_command, substitute
+    from kala.processes import words
+    from kala.processes.command import run_command, substitute
     from kala.tail import Tail
 
     # As the daemon's runs have it: our variables hold its settings, its password among them.

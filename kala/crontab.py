@@ -10,9 +10,9 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from kala import cron, zones
 from kala.errors import ScheduleError, shortened
-from kala.jobmembers import VARIABLE
+from kala.schedule import cron, zones
+from kala.wire.jobmembers import VARIABLE
 
 SH = "/bin/sh"
 _SETTING = re.compile(r"""(?:"([^"]*)"|'([^']*)'|([^\s="'#]+))[ \t]*=[ \t]*(?:"([^"]*)"|'([^']*)'|([^"'].*)|)[ \t]*""")

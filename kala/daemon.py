@@ -24,17 +24,17 @@ from functools import partial
 import trio
 
 from kala import __version__, logs, recovery
+from kala.calls.connections import Connections
 from kala.clock import Clock
-from kala.connections import Connections
 from kala.drivers import driver_class
 from kala.drivers.contract import Driver
 from kala.errors import KalaError, SettingsError, StoreRefused, StoreUnavailable
 from kala.housekeeping import Housekeeping
 from kala.hub import Hub
-from kala.launch import allow_children
 from kala.lease import TTL, Lease
 from kala.logs import fields
 from kala.notices import poster
+from kala.processes.launch import allow_children
 from kala.runner import Runner
 from kala.scheduler import Scheduler
 from kala.service import Service

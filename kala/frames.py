@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
-from kala.eventjson import event_id, event_json
 from kala.events import Event
+from kala.wire.eventjson import event_id, event_json
 
 Wanted = Callable[[Event], bool]
 

@@ -11,9 +11,9 @@ from kala.clock import Moment
 from kala.drivers.contract import RunPage, RunQuery
 from kala.errors import Invalid, RunNotFound
 from kala.job import Run, replace
-from kala.roster import Roster
 from kala.states import OPEN, State
 from kala.store import Store
+from kala.store.roster import Roster
 
 IN_MEMORY, ENDED = "o", "h"
 """How the tokens of pages begin: where the next page goes on."""

@@ -6,12 +6,12 @@ import trio
 
 from kala import register
 from kala.clock import SECOND, Clock, Moment
-from kala.draft import Draft
 from kala.errors import KalaError
 from kala.job import Record
 from kala.ledger import Change
 from kala.logs import fields
 from kala.store import Store
+from kala.store.draft import Draft
 
 log = logging.getLogger(__name__)
 EVERY = 60 * SECOND

@@ -11,9 +11,9 @@ from secrets import token_hex
 import trio
 
 from kala.errors import KalaError
-from kala.eventjson import event_id, number_in
 from kala.events import Event
 from kala.frames import Frame, Wanted
+from kala.wire.eventjson import event_id, number_in
 
 RING = 20_000
 """Events that are kept: half a minute of 200 runs a second. They take 9 MB at most (measured)."""

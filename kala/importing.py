@@ -19,12 +19,12 @@ from kala.daemon import new_driver
 from kala.errors import Invalid, KalaError, SettingsError, StoreRefused, shortened
 from kala.hub import Hub
 from kala.intake import ImportReport, take_in
-from kala.jobimport import read_imported
 from kala.lease import Lease
 from kala.logs import escaped
 from kala.portions import Portion, portions
 from kala.settings import Settings
 from kala.store import Store
+from kala.wire.jobimport import read_imported
 
 log = logging.getLogger(__name__)
 API = "/api/v1/job/"

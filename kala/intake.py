@@ -8,13 +8,13 @@ from msgspec import Struct
 
 from kala import register
 from kala.clock import Clock, Moment
-from kala.draft import Draft
 from kala.errors import Invalid, KalaError
 from kala.job import Job, Record
-from kala.jobimport import Imported
 from kala.ledger import LATE, Change, plan_of
-from kala.plan import Plan
+from kala.schedule.plan import Plan
 from kala.store import Store
+from kala.store.draft import Draft
+from kala.wire.jobimport import Imported
 
 
 class ImportReport(Struct, frozen=True):

@@ -21,7 +21,7 @@ import traceback
 
 from kala.clock import SECOND
 from kala.errors import SettingsError
-from kala.jobjson import rfc3339
+from kala.wire.jobjson import rfc3339
 
 LOGRUS = {"DEBUG": "DEBU", "INFO": "INFO", "WARNING": "WARN", "ERROR": "ERRO", "CRITICAL": "FATA"}
 OWN = ("time", "level", "msg")

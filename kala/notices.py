@@ -9,20 +9,20 @@ import trio
 
 from kala import ledger
 from kala.agenda import Agenda
+from kala.calls.connections import Connections
+from kala.calls.http1 import place
+from kala.calls.remote import Answer, Refused, parsed, request_headers, send
 from kala.clock import Clock
-from kala.connections import Connections
 from kala.errors import JobNotFound, KalaError, Stale
-from kala.http1 import place
 from kala.job import Notice, Record, Remote
-from kala.jobjson import encode, rfc3339
 from kala.lease import Lease
 from kala.ledger import Change
 from kala.logs import fields
-from kala.remote import Answer, Refused, parsed, request_headers, send
-from kala.runjson import run_object
 from kala.store import Store
 from kala.tail import Tail
 from kala.tasks import Tasks
+from kala.wire.jobjson import encode, rfc3339
+from kala.wire.runjson import run_object
 
 log = logging.getLogger(__name__)
 Post = Callable[[str, Mapping[str, list[str]], bytes], Awaitable[str]]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
-from kala.jobjson import encode
+from kala.wire.jobjson import encode
 
 JOBS, BYTES = 500, 4 << 20
 """A portion is full when it has so many jobs or bytes. One that cannot be cut may have more."""

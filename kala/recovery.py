@@ -6,16 +6,16 @@ import trio
 
 from kala import ledger
 from kala.clock import Clock
-from kala.draft import Draft
 from kala.errors import Stale
 from kala.job import Record
-from kala.jobjson import rfc3339
 from kala.lease import Lease
 from kala.ledger import Change
-from kala.leftovers import end_leftovers
 from kala.logs import fields
+from kala.processes.leftovers import end_leftovers
 from kala.states import State
 from kala.store import Store, Threads
+from kala.store.draft import Draft
+from kala.wire.jobjson import rfc3339
 
 log = logging.getLogger(__name__)
 

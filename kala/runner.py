@@ -4,18 +4,20 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from urllib.parse import quote
 
-from kala import remote, schedule, template, words
+from kala import schedule, template
+from kala.calls import remote
+from kala.calls.connections import Connections
 from kala.clock import SECOND, Clock
-from kala.command import run_command, substitute
-from kala.connections import Connections
 from kala.errors import CommandError, TemplateFault
 from kala.job import REMOTE, Attempt, Record, Remote, Run, replace
-from kala.jobjson import rfc3339
 from kala.outputs import Outputs
-from kala.programs import Environment
+from kala.processes import words
+from kala.processes.command import run_command, substitute
+from kala.processes.programs import Environment
 from kala.states import State
 from kala.stop import Stop
 from kala.tail import Tail
+from kala.wire.jobjson import rfc3339
 
 OURS = "KALA_"
 """Variables of this beginning are the daemon's settings, with its secrets, or a run's own: none is inherited."""

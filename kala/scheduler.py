@@ -16,7 +16,6 @@ from kala import ledger
 from kala.agenda import Agenda
 from kala.clock import Clock, Moment
 from kala.deliveries import Deliveries
-from kala.draft import Draft
 from kala.errors import JobNotFound, KalaError, Paused, Stale, StoreRefused, StoreUnavailable
 from kala.hub import Hub
 from kala.ids import new_id
@@ -28,6 +27,7 @@ from kala.notices import Notices, Post
 from kala.pause import Pause
 from kala.states import State
 from kala.store import Store
+from kala.store.draft import Draft
 from kala.tasks import Tasks
 from kala.turns import RunAttempt, Turns
 

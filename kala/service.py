@@ -6,22 +6,22 @@ import trio
 
 from kala import printed, register
 from kala.clock import Clock
-from kala.draft import Draft
 from kala.errors import Invalid, JobNotFound, KalaError, RunEnded, Stale, Stopping, ValueTooLarge
 from kala.history import History
 from kala.hub import Hub
 from kala.ids import new_id
 from kala.intake import ImportReport, take_in
 from kala.job import Job, Record, Run
-from kala.jobimport import Imported
-from kala.jobread import NewJob
 from kala.lease import Lease
 from kala.ledger import Change, derived_id
 from kala.pause import Span
 from kala.printed import Piece
-from kala.roster import Totals
 from kala.scheduler import Scheduler
 from kala.store import Store
+from kala.store.draft import Draft
+from kala.store.roster import Totals
+from kala.wire.jobimport import Imported
+from kala.wire.jobread import NewJob
 
 
 class Service:

@@ -9,7 +9,6 @@ import trio
 
 from kala import events, ledger
 from kala.clock import Clock, Moment
-from kala.draft import Draft
 from kala.errors import JobNotFound, KalaError, Stale, StoreRefused, StoreUnavailable
 from kala.hub import Hub
 from kala.job import Attempt, Record, Run, replace
@@ -19,6 +18,7 @@ from kala.logs import fields
 from kala.states import State
 from kala.stop import Stop
 from kala.store import Store
+from kala.store.draft import Draft
 from kala.tasks import Tasks
 
 log = logging.getLogger(__name__)

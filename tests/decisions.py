@@ -7,10 +7,10 @@ from uuid import uuid4
 from world import START
 
 from kala import events, register
-from kala.draft import Draft
 from kala.events import Event
 from kala.job import Job, Record, replace
 from kala.ledger import Change
+from kala.store.draft import Draft
 
 
 def new(job_id: str, **members: Any) -> Callable[[Draft], list[Change]]:

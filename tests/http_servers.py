@@ -12,10 +12,10 @@ from typing import Any
 
 import trio
 
+from kala.calls.connections import Connections
+from kala.calls.remote import call
 from kala.clock import Clock
-from kala.connections import Connections
 from kala.job import Attempt, Remote
-from kala.remote import call
 from kala.tail import Tail
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import trio
 
-from kala import spawn
 from kala.clock import Clock
-from kala.command import run_command
 from kala.job import Attempt
-from kala.launch import new_launch, new_popen_launch
+from kala.processes import spawn
+from kala.processes.command import run_command
+from kala.processes.launch import new_launch, new_popen_launch
 
 ENVIRONMENT = dict(os.environ)
 WAYS: dict[str, Callable[[], spawn.Spawner]] = {

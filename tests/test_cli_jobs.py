@@ -10,7 +10,7 @@ from cli_process import Cli, Terminal
 from daemon_process import KalaProcess
 
 from kala.commands.memberflags import CALL, TABLE, parameter_of
-from kala.jobmembers import MEMBERS, REMOTE_MEMBERS
+from kala.wire.jobmembers import MEMBERS, REMOTE_MEMBERS
 
 FAR = "R/2100-01-01T00:00:00Z/P1D"
 

@@ -7,8 +7,8 @@ import pytest
 
 from kala import register
 from kala.clock import from_datetime, to_datetime
-from kala.clockchanges import clock_changes
 from kala.job import Job, Record
+from kala.simulation.clockchanges import clock_changes
 
 BEGIN, END = (from_datetime(datetime(year, 1, 1, tzinfo=UTC)) for year in (2027, 2028))
 HALF_PAST_TWO = "R/2026-12-01T02:30:00/P1D"

@@ -12,7 +12,7 @@ from processes import way as way
 
 from kala.clock import Clock
 from kala.job import Attempt
-from kala.launch import has_glibc
+from kala.processes.launch import has_glibc
 from kala.states import State
 from kala.tail import Tail
 

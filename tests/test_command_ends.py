@@ -12,9 +12,9 @@ from processes import ENVIRONMENT, alive, command, run, sh, wait_for
 from processes import way as way
 from trio.testing import wait_all_tasks_blocked
 
-from kala.command import substitute
 from kala.errors import CommandError
 from kala.job import Attempt
+from kala.processes.command import substitute
 from kala.states import State
 from kala.stop import Stop
 
@@ -205,6 +205,6 @@ def test_backticks_without_their_program_or_end_are_errors(monkeypatch: pytest.M
     for argv in (["no-such-thing"], ["/no/such/thing"]):
         with pytest.raises(CommandError, match=r"no such program: .*no"):
             trio.run(substitute, argv, ENVIRONMENT)
-    monkeypatch.setattr("kala.command.SUBSTITUTE_TIMEOUT", 0.2)
+    monkeypatch.setattr("kala.processes.command.SUBSTITUTE_TIMEOUT", 0.2)
     with pytest.raises(CommandError, match=r"has not ended within 0\.2 s"):
         trio.run(substitute, ["sleep", "300"], ENVIRONMENT)

@@ -6,7 +6,7 @@ import pytest
 import trio
 from http_servers import Peer, Seen, Server, call_once, connections, fixed, serving, sockets
 
-from kala import connections as module
+from kala.calls import connections as module
 from kala.states import State
 
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kala.clock import DAY, SECOND, from_datetime, to_datetime
-from kala.durations import MAX_TEXT
 from kala.errors import ScheduleError
 from kala.schedule import parse
+from kala.schedule.durations import MAX_TEXT
 
 unhurried = settings(deadline=None)  # a busy machine is no fault
 

@@ -8,8 +8,8 @@ import pytest
 from kala import crontab
 from kala.clock import Clock
 from kala.crontab import Entry
-from kala.jobjson import encode
-from kala.jobread import read_job
+from kala.wire.jobjson import encode
+from kala.wire.jobread import read_job
 
 USERS = """\
 # m h dom mon dow command

@@ -5,12 +5,12 @@ from hypothesis import strategies as st
 from records import T0, at, attempt, job, record, run
 
 from kala import ledger, register
-from kala.draft import JOB, Draft
 from kala.drivers.contract import Element
 from kala.job import Output, Record, decode_record, replace
 from kala.ledger import Change
-from kala.roster import Roster
 from kala.states import State
+from kala.store.draft import JOB, Draft
+from kala.store.roster import Roster
 
 
 def roster_of(*records: Record) -> Roster:

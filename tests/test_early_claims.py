@@ -7,8 +7,8 @@ from kala import ledger
 from kala.clock import TrioClock
 from kala.drivers.memory import MemoryDriver
 from kala.job import Record, replace
-from kala.jobread import NewJob
 from kala.states import State
+from kala.wire.jobread import NewJob
 
 SOON = at(1) - ledger.LEAD
 EARLY = run("r", at(1), created=SOON, not_before=at(1))

@@ -3,8 +3,8 @@
 import pytest
 
 from kala import events
-from kala.eventjson import event_id, event_json, number_in
 from kala.events import Event
+from kala.wire.eventjson import event_id, event_json, number_in
 
 NOW = 1_700_000_000_000_000
 

@@ -6,10 +6,10 @@ import pytest
 from records import ONCE, T0, at, attempt, job, record, run
 
 from kala.clock import SECOND
-from kala.explain import NOTABLY, explain, lateness, why_nothing_comes
 from kala.job import Attempt, Job, Run, replace
 from kala.ledger import CANCELLED, DELETED, DISABLED, DOWN, EDITED, LIMIT, OVERLAP, PAUSED, REPLACED, RETRY, SHUTDOWN
 from kala.states import State, Trigger
+from kala.wire.explain import NOTABLY, explain, lateness, why_nothing_comes
 
 HERE = "2030-01-01T00:00:00Z"
 BY = f"(by schedule, for {HERE})"

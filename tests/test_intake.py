@@ -15,10 +15,10 @@ from kala.drivers.memory import MemoryDriver
 from kala.hub import Hub
 from kala.intake import ImportReport, take_in
 from kala.job import Job, Record, replace
-from kala.jobimport import Counters, Imported, Standing
-from kala.jobjson import next_run_at
 from kala.ledger import Change
 from kala.store import Store
+from kala.wire.jobimport import Counters, Imported, Standing
+from kala.wire.jobjson import next_run_at
 
 NOW = at(9, 30)
 TakeIn = Callable[..., Awaitable[ImportReport]]

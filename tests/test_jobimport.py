@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from kala.clock import from_datetime
 from kala.errors import Invalid
 from kala.job import LOCAL, REMOTE, Job, Record, Remote, replace
-from kala.jobimport import Counters, Standing, read_imported
-from kala.jobjson import encode, job_object
+from kala.wire.jobimport import Counters, Standing, read_imported
+from kala.wire.jobjson import encode, job_object
 
 ORIGINAL: dict[str, Any] = {
     "name": "j",

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from kala.clock import EPOCH, SECOND, from_datetime
 from kala.job import Attempt, Job, Record, Remote, Run, packed
-from kala.jobjson import (
+from kala.states import State, Trigger
+from kala.wire.jobjson import (
     ZERO_TIME,
     encode,
     job_object,
@@ -20,7 +21,6 @@ from kala.jobjson import (
     rows_of_runs,
     stats_object,
 )
-from kala.states import State, Trigger
 
 NOW = from_datetime(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
 

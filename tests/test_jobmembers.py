@@ -9,8 +9,8 @@ import pytest
 from kala.clock import from_datetime
 from kala.errors import Invalid
 from kala.job import Job, Notify, Remote
-from kala.jobmembers import MEMBERS
-from kala.jobread import NewJob, read_job, read_patch
+from kala.wire.jobmembers import MEMBERS
+from kala.wire.jobread import NewJob, read_job, read_patch
 
 NOW = from_datetime(datetime(2030, 1, 1, tzinfo=UTC))
 FUTURE = "R/2031-01-01T00:00:00Z/P1D"

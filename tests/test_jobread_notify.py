@@ -7,8 +7,8 @@ import pytest
 
 from kala.errors import Invalid
 from kala.job import Job, Notify, Record
-from kala.jobjson import encode, job_object
-from kala.jobread import read_job, read_patch
+from kala.wire.jobjson import encode, job_object
+from kala.wire.jobread import read_job, read_patch
 
 URL = "https://hooks.example/kala"
 EVERYTHING = {

@@ -6,7 +6,7 @@ import sys
 import trio
 from processes import ENVIRONMENT, alive, wait_for
 
-from kala.leftovers import end_leftovers, leftovers
+from kala.processes.leftovers import end_leftovers, leftovers
 
 
 def test_leftovers_are_found_by_their_run_and_ended() -> None:
@@ -40,7 +40,8 @@ def test_leftovers_are_found_by_their_run_and_ended() -> None:
 
 def test_this_process_and_its_ancestors_are_no_leftovers() -> None:
     script = (
-        "import os, subprocess, sys; from kala.leftovers import leftovers; print(leftovers(['run-9']), os.getpid());"
+        "import os, subprocess, sys; from kala.processes.leftovers import leftovers;"
+        "print(leftovers(['run-9']), os.getpid());"
     )
     ours = subprocess.run(
         ["sh", "-c", f'"$0" -c "{script}"; true', sys.executable],

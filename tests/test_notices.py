@@ -11,9 +11,9 @@ from kala.clock import DAY, SECOND, TrioClock
 from kala.drivers.memory import MemoryDriver
 from kala.housekeeping import Housekeeping
 from kala.job import Notify, replace
-from kala.jobread import NewJob
 from kala.notices import AT_ONCE, TO_ONE
 from kala.states import State
+from kala.wire.jobread import NewJob
 
 HOUR = 3600
 

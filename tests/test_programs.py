@@ -10,8 +10,8 @@ import pytest
 from processes import run
 from processes import way as way
 
-from kala import spawn
-from kala.programs import Environment
+from kala.processes import spawn
+from kala.processes.programs import Environment
 from kala.states import State
 
 pytestmark = pytest.mark.usefixtures("way")

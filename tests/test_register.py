@@ -7,9 +7,9 @@ from kala import events, ledger, register
 from kala.clock import DAY
 from kala.errors import JobExists, JobNotFound, Stale
 from kala.job import Delivery, Job, Record, Run
-from kala.jobjson import next_run_at
 from kala.ledger import Change
 from kala.states import State, Trigger
+from kala.wire.jobjson import next_run_at
 
 PARENTS = Jobs(record(id="P"), record(id="Q"), record(id="F"))
 WAITING = State.WAITING

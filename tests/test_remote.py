@@ -7,9 +7,9 @@ import trio
 from http_servers import Answer, Peer, Seen, call_once, called, connections, fixed, serving
 
 import kala
+from kala.calls.remote import call
 from kala.clock import Clock
 from kala.job import Remote
-from kala.remote import call
 from kala.states import State
 from kala.tail import Tail
 

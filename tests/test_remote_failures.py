@@ -9,8 +9,8 @@ import pytest
 import trio
 from http_servers import Answer, Peer, Seen, call_once, called, connections, fixed, serving
 
+from kala.calls.remote import check
 from kala.job import Remote
-from kala.remote import check
 from kala.states import State
 from kala.stop import Stop
 

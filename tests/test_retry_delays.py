@@ -9,8 +9,8 @@ from world import FAIL, START, Act, World, every, simulated
 from kala.clock import SECOND, TrioClock
 from kala.drivers.memory import MemoryDriver
 from kala.job import replace
-from kala.jobread import NewJob
 from kala.states import State
+from kala.wire.jobread import NewJob
 
 MINUTELY = {"retries": 9, "retry_delay": "PT1M"}
 

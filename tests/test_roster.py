@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from records import T0, at, job, record, run
 
 from kala.job import Delivery, Record, replace
-from kala.roster import Roster, Totals
 from kala.states import Trigger
+from kala.store.roster import Roster, Totals
 
 IDS = "ABCD"
 RECORDS = st.builds(

@@ -8,10 +8,10 @@ from records import T0, attempt, job, record, run
 from kala.clock import SECOND
 from kala.history import OnNow
 from kala.job import Attempt, Run, replace
-from kala.jobjson import encode
 from kala.ledger import OVERLAP
-from kala.runjson import run_object
 from kala.states import State, Trigger
+from kala.wire.jobjson import encode
+from kala.wire.runjson import run_object
 
 MEMBERS = """
 id job_id job_name job_version state trigger scheduled_for due until count created not_before started ended duration

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kala.clock import DAY, SECOND, to_datetime
-from kala.durations import MAX_TEXT
 from kala.errors import ScheduleError
 from kala.schedule import Interval, Schedule, duration, parse
+from kala.schedule.durations import MAX_TEXT
 
 HOUR = 3_600 * SECOND
 unhurried = settings(deadline=None)  # a busy machine is no fault

@@ -9,8 +9,8 @@ import pytest
 
 from kala import schedule
 from kala.clock import SECOND, from_datetime, to_datetime
-from kala.durations import EARLIEST
 from kala.schedule import parse
+from kala.schedule.durations import EARLIEST
 
 HOUR = 3_600 * SECOND
 

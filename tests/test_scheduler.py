@@ -13,8 +13,8 @@ from kala.drivers.memory import MemoryDriver
 from kala.errors import JobNotFound
 from kala.events import Event
 from kala.job import replace
-from kala.jobread import NewJob
 from kala.states import State, Trigger
+from kala.wire.jobread import NewJob
 
 GRIDS = {
     "each second": ("PT1S", 1, None, [float(n) for n in range(1, 31)]),

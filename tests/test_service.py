@@ -12,9 +12,9 @@ from kala.clock import TrioClock
 from kala.drivers.memory import MemoryDriver
 from kala.errors import Invalid, JobNotFound, KalaError, StoreUnavailable, VersionChanged
 from kala.job import Job, Record, replace
-from kala.jobread import NewJob
-from kala.roster import Totals
 from kala.states import State
+from kala.store.roster import Totals
+from kala.wire.jobread import NewJob
 
 
 def edited(disabled: bool | None = None, **members: object) -> Callable[[Record], NewJob]:

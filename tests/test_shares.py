@@ -11,9 +11,9 @@ from world import START, every
 from kala import register
 from kala.clock import SECOND
 from kala.job import Job, Record, Run
-from kala.pretence import Acting, Cast
-from kala.shares import ShareFailed, divided, simulate_shared
 from kala.simulation import Period, Span
+from kala.simulation.pretence import Acting, Cast
+from kala.simulation.shares import ShareFailed, divided, simulate_shared
 
 HOUR = 3600 * SECOND
 PERIOD = Period(Span(START, START + 9 * HOUR), [Span(START + 3 * HOUR, START + 6 * HOUR)])

@@ -11,9 +11,9 @@ import pytest
 from kala import register
 from kala.clock import DAY, from_datetime
 from kala.job import Job, Record, Run
-from kala.pretence import Acting, Cast
-from kala.shares import processors, simulate_shared
 from kala.simulation import Period, Span
+from kala.simulation.pretence import Acting, Cast
+from kala.simulation.shares import processors, simulate_shared
 from kala.states import State
 
 BEGIN, END = datetime(2027, 1, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC)

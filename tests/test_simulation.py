@@ -14,12 +14,12 @@ from kala.clock import SECOND, Moment, TrioClock
 from kala.drivers.contract import Element, RunQuery
 from kala.drivers.memory import MemoryDriver
 from kala.job import Job, Notify, Record, Run, replace
-from kala.jobjson import rfc3339
-from kala.pretence import Acting, Cast
 from kala.simulation import PassingDriver, Period, Span, simulate
+from kala.simulation.pretence import Acting, Cast
+from kala.simulation.virtual import VirtualClock
 from kala.states import State, Trigger
 from kala.stop import Stop
-from kala.virtual import VirtualClock
+from kala.wire.jobjson import rfc3339
 
 MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
 

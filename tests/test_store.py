@@ -10,7 +10,6 @@ from weather import Weather
 from world import START, World, inline, simulated
 
 from kala.clock import DAY, TrioClock
-from kala.draft import Draft
 from kala.drivers.contract import Element
 from kala.drivers.memory import MemoryDriver
 from kala.errors import Invalid, JobExists, JobNotFound, StoreUnavailable, ValueTooLarge
@@ -18,6 +17,7 @@ from kala.job import Job, Record, Run, replace
 from kala.ledger import Change
 from kala.states import State, Trigger
 from kala.store import MOST
+from kala.store.draft import Draft
 
 
 class Wakes(trio.abc.Instrument):

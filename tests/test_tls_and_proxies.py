@@ -9,8 +9,8 @@ import pytest
 import trio
 from http_servers import Answer, Peer, Seen, call_once, certificates, connections, fixed, serving, sockets
 
+from kala.calls.proxies import Proxies
 from kala.errors import SettingsError
-from kala.proxies import Proxies
 from kala.states import State
 
 
@@ -119,7 +119,7 @@ def test_a_proxy_of_the_environment_is_asked() -> None:
 def test_tls_goes_through_a_tunnel(authority: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch) -> None:
     root, context = authority
     monkeypatch.setenv("SSL_CERT_FILE", str(root))
-    monkeypatch.setattr("kala.proxies.is_this_host", lambda host: False)
+    monkeypatch.setattr("kala.calls.proxies.is_this_host", lambda host: False)
 
     async def main() -> None:
         async with serving({"/": fixed(200, b"far")}, context) as server:

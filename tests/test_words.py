@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kala.errors import CommandError
-from kala.words import MAX_CACHED, check, expand, parse
+from kala.processes.words import MAX_CACHED, check, expand, parse
 
 RECORDED = json.loads((Path(__file__).parent / "data" / "commands.json").read_text(encoding="utf-8"))
 ENVIRONMENT = {"FOO": "bar", "SP": "x  y", "HOT": "`touch ran` $FOO 'x"}

@@ -10,9 +10,9 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kala import schedule, zones
+from kala import schedule
 from kala.clock import DAY, SECOND, from_datetime, to_datetime
-from kala.schedule import Plan, parse
+from kala.schedule import Plan, parse, zones
 
 POLICIES = [(gap, fold) for gap in schedule.GAPS for fold in schedule.FOLDS]
 NAMES = [

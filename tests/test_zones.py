@@ -5,11 +5,10 @@ from time import perf_counter
 
 import pytest
 
-from kala import zones
 from kala.clock import DAY, SECOND, from_datetime, to_datetime
-from kala.durations import EARLIEST, LATEST
 from kala.errors import ScheduleError, ZoneError
-from kala.schedule import parse
+from kala.schedule import parse, zones
+from kala.schedule.durations import EARLIEST, LATEST
 
 
 def moment(text: str) -> int:

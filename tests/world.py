@@ -17,16 +17,16 @@ from kala.drivers.contract import Driver, RunQuery
 from kala.events import Event
 from kala.hub import Hub
 from kala.job import Attempt, Job, Record, Run, encode, replace
-from kala.jobjson import rfc3339
 from kala.lease import Lease
 from kala.ledger import plan_of
-from kala.plan import Plan
 from kala.recovery import take_over
+from kala.schedule.plan import Plan
 from kala.scheduler import RunAttempt, Scheduler
 from kala.service import Service
 from kala.states import COUNTED, NOT_RUN, State
 from kala.stop import Stop
 from kala.store import Store
+from kala.wire.jobjson import rfc3339
 
 START = from_datetime(datetime(2030, 1, 1, tzinfo=UTC))
 NO_PROCESS = 2**22 + 1  # above the highest pid there can be: an instance with it is seen to be dead

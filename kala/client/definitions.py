@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kala.checks import Faults
 from kala.clock import Moment
 from kala.job import Job
-from kala.jobmembers import NAMES, canonical
-from kala.jobread import definition, taken
+from kala.wire.checks import Faults
+from kala.wire.jobmembers import NAMES, canonical
+from kala.wire.jobread import definition, taken
 
 CODES, TYPE = [200], ("Content-Type", ["application/json"])
 """What a daemon adds to a call that has been made, as the original did."""

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kala.errors import shortened
-from kala.jobjson import JobObject
-from kala.jobmembers import MEMBERS, NAMES, canonical
+from kala.wire.jobjson import JobObject
+from kala.wire.jobmembers import MEMBERS, NAMES, canonical
 
 SUFFIXES = (".json", ".toml")
 SET_BY_SERVER = frozenset(one.encode_name for one in msgspec.structs.fields(JobObject)) - MEMBERS.keys()

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from kala.checks import Faults
 from kala.client.documents import Document
 from kala.errors import shortened
 from kala.portions import families
+from kala.wire.checks import Faults
 
 Job = Mapping[str, Any]
 

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kala.checks import Faults
 from kala.client import definitions, links
 from kala.client.definitions import NOT_SAID
 from kala.client.documents import Document
 from kala.client.faults import FilesFaulty
 from kala.client.links import Links, Names
 from kala.clock import Moment
+from kala.wire.checks import Faults
 
 CREATE, CHANGE, UNCHANGED, DELETE = "create", "change", "unchanged", "delete"
 

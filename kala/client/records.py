@@ -4,17 +4,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kala import register
-from kala.checks import Faults
 from kala.client import definitions
 from kala.client.applying import known
 from kala.client.documents import read_files
 from kala.client.plan import planned
 from kala.clock import Moment
-from kala.durations import EARLIEST
 from kala.errors import Invalid
 from kala.job import Job, Record, replace
-from kala.jobread import taken
 from kala.ledger import derived_id, plan_of
+from kala.schedule.durations import EARLIEST
+from kala.wire.checks import Faults
+from kala.wire.jobread import taken
 
 NANOSECONDS = 1_000  # in a microsecond
 

@@ -11,9 +11,9 @@ import httpx2
 import msgspec
 
 from kala import __version__
+from kala.calls.proxies import Proxies
 from kala.client.faults import Ambiguous, Answered, NoSuchJob, Unreachable
 from kala.errors import SettingsError, shortened
-from kala.proxies import Proxies
 
 PAGE = 1_000
 """Jobs or runs in a page when all are read: what a daemon gives at most."""

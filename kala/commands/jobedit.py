@@ -42,7 +42,7 @@ def edit(session: Session, job: str, file: str | None, unset: tuple[str, ...], *
     Labels and variables are added to those that the job has. A job that someone else changes at the same time is
     left as it is, with exit code 5.
     """
-    from kala.jobmembers import MEMBERS
+    from kala.wire.jobmembers import MEMBERS
 
     patch = over(in_file(file), members_of(given))
     found = session.server.job(job)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from kala.client.records import Known
     from kala.clock import Moment
-    from kala.pretence import Cast
     from kala.simulation import Period, Span
+    from kala.simulation.pretence import Cast
 
 LIMIT = 20
 SPAN = "FROM/TO"
@@ -67,8 +67,8 @@ def simulate(
     """
     from kala.client import records
     from kala.commands.simulatetext import Report
-    from kala.shares import simulate_shared
     from kala.simulation import NO_LIMIT
+    from kala.simulation.shares import simulate_shared
 
     period = period_of(begin, end, length, down, paused)
     at = period.whole.begin
@@ -137,8 +137,8 @@ def moment(flag: str, text: str) -> "Moment":
 def later(flag: str, begin: "Moment", text: str) -> "Moment":
     """So much later by the calendar."""
     from kala.clock import DAY
-    from kala.durations import LATEST, months_later, read_interval
     from kala.errors import ScheduleError
+    from kala.schedule.durations import LATEST, months_later, read_interval
 
     try:
         months, days, time = read_interval(text)
@@ -154,7 +154,7 @@ def cast_of(known: "Sequence[Known]", durations: "Iterable[str]", failing: "Iter
     """What attempts do, by the flags, or else as the latest runs did."""
     from kala import schedule
     from kala.errors import ScheduleError
-    from kala.pretence import Acting, Cast
+    from kala.simulation.pretence import Acting, Cast
 
     otherwise = Acting()
     lasting = {one.record.id: one.average for one in known if one.average is not None}

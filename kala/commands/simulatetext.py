@@ -6,16 +6,16 @@ from itertools import islice
 from typing import IO, Any
 
 from kala.clock import SECOND, Moment
-from kala.clockchanges import clock_changes
 from kala.commands import phrases
 from kala.commands.session import Session
 from kala.commands.table import Column
-from kala.explain import explain
 from kala.job import Record, Run
-from kala.jobjson import encode, rfc3339
-from kala.runjson import run_object
 from kala.simulation import Span
-from kala.tally import Counts, Tally
+from kala.simulation.clockchanges import clock_changes
+from kala.simulation.tally import Counts, Tally
+from kala.wire.explain import explain
+from kala.wire.jobjson import encode, rfc3339
+from kala.wire.runjson import run_object
 
 COLUMNS = [
     Column("JOB", cut=True),

@@ -10,7 +10,7 @@ from kala import schedule
 from kala.clock import SECOND, Moment
 from kala.events import Event
 from kala.job import Job, Output, Record, Run, replace
-from kala.plan import Plan
+from kala.schedule.plan import Plan
 from kala.states import State
 
 LEAD = SECOND // 10

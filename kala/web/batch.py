@@ -14,14 +14,14 @@ from quart import Response, request
 
 from kala.errors import Invalid, KalaError, NotJson
 from kala.job import Record
-from kala.jobjson import encode
-from kala.jobread import NewJob, read_job
 from kala.web.answers import NDJSON, in_pieces
 from kala.web.elements import BLANKS, LARGEST, Broken, Cutter, Element, Items, Lines
 from kala.web.jobs import NEW_JOB
 from kala.web.problems import JSON, Refused, error_object
 from kala.web.routes import ROOT, Answer, Body, Route
 from kala.web.whole import Gone, Incoming
+from kala.wire.jobjson import encode
+from kala.wire.jobread import NewJob, read_job
 
 if TYPE_CHECKING:
     from kala.service import Service

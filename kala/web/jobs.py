@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, Struct, UnsetType
 from quart import Response
 
-from kala.checks import members_schema
 from kala.errors import StoreRefused, StoreUnavailable
 from kala.job import MAX_RESULTS, Record, unpacked
-from kala.jobjson import JobObject, Row, encode, job_object, rows_of_results, rows_of_runs
-from kala.jobmembers import MEMBERS
-from kala.jobread import NewJob, read_job, read_patch
 from kala.web import routes
 from kala.web.answers import answer, body_sent, nothing
 from kala.web.parameters import IDEMPOTENCY_KEY, Parameter, asked, flag
 from kala.web.routes import ROOT, Answer, Route
+from kala.wire.checks import members_schema
+from kala.wire.jobjson import JobObject, Row, encode, job_object, rows_of_results, rows_of_runs
+from kala.wire.jobmembers import MEMBERS
+from kala.wire.jobread import NewJob, read_job, read_patch
 
 if TYPE_CHECKING:
     from kala.service import Service

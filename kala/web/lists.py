@@ -13,12 +13,12 @@ from quart import Response
 from kala.clock import Moment
 from kala.errors import JobNotFound
 from kala.job import Record
-from kala.jobimport import Imported, read_imported
-from kala.jobjson import JobObject, encode, job_object, next_run_at, rows_of_results
 from kala.web import parameters, routes
 from kala.web.answers import answer, body_sent, in_pieces
 from kala.web.parameters import asked, has_labels
 from kala.web.routes import ROOT, Answer, Route
+from kala.wire.jobimport import Imported, read_imported
+from kala.wire.jobjson import JobObject, encode, job_object, next_run_at, rows_of_results
 
 if TYPE_CHECKING:
     from kala.service import Service

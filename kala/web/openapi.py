@@ -8,11 +8,11 @@ import msgspec
 from quart import Response
 
 from kala import __version__
-from kala.checks import Schema
-from kala.jobjson import encode
 from kala.web.answers import answer
 from kala.web.problems import JSON, ErrorObject
 from kala.web.routes import ROOT, Answer, Route
+from kala.wire.checks import Schema
+from kala.wire.jobjson import encode
 
 EVERYWHERE = {
     400: "The request cannot be taken as it is: `fields` names each fault.",

@@ -9,9 +9,9 @@ import msgspec
 from quart import request
 from werkzeug.datastructures import Headers, MultiDict
 
-from kala.checks import Schema, came
 from kala.clock import Moment, from_datetime
 from kala.errors import Invalid, shortened
+from kala.wire.checks import Schema, came
 
 DIGITS = 8
 """No whole number here has more."""

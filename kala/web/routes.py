@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 from quart import Quart, Response
 
-from kala.checks import Schema
 from kala.web.parameters import Parameter
 from kala.web.problems import JSON
+from kala.wire.checks import Schema
 
 ROOT = "/api/v1"
 

@@ -10,13 +10,13 @@ from quart import Response
 from kala.drivers.contract import RunPage, RunQuery
 from kala.errors import StoreRefused, StoreUnavailable
 from kala.job import Run, replace
-from kala.jobjson import encode
-from kala.runjson import RunObject, run_object
 from kala.states import State
 from kala.web import parameters
 from kala.web.answers import answer, in_pieces
 from kala.web.parameters import asked
 from kala.web.routes import ROOT, Answer, Route
+from kala.wire.jobjson import encode
+from kala.wire.runjson import RunObject, run_object
 
 if TYPE_CHECKING:
     from kala.service import Service

@@ -9,20 +9,21 @@ import trio
 from msgspec import Struct
 from quart import Response
 
-from kala import checks, register
-from kala.checks import Faults, members_schema, sound
+from kala import register
 from kala.errors import Invalid
-from kala.explain import why_nothing_comes
 from kala.job import Job, Record
-from kala.jobjson import encode, rfc3339
-from kala.jobmembers import MEMBERS, canonical, parsed
-from kala.jobread import rules_of_when
 from kala.ledger import LATE, expected, plan_of
-from kala.runjson import Time
 from kala.web import parameters, routes
 from kala.web.answers import answer, body_sent
 from kala.web.parameters import asked
 from kala.web.routes import ROOT, Answer, Route
+from kala.wire import checks
+from kala.wire.checks import Faults, members_schema, sound
+from kala.wire.explain import why_nothing_comes
+from kala.wire.jobjson import encode, rfc3339
+from kala.wire.jobmembers import MEMBERS, canonical, parsed
+from kala.wire.jobread import rules_of_when
+from kala.wire.runjson import Time
 
 if TYPE_CHECKING:
     from kala.service import Service

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from quart import Response
 
-from kala.checks import Faults, members_schema, sound, text
 from kala.errors import Invalid
-from kala.jobjson import Stats, encode, stats_object
-from kala.jobmembers import canonical, parsed
-from kala.runjson import Time, time_or_none
 from kala.web import routes
 from kala.web.answers import answer, body_sent
 from kala.web.routes import ROOT, Answer, Route
+from kala.wire.checks import Faults, members_schema, sound, text
+from kala.wire.jobjson import Stats, encode, stats_object
+from kala.wire.jobmembers import canonical, parsed
+from kala.wire.runjson import Time, time_or_none
 
 if TYPE_CHECKING:
     from kala.service import Service

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import trio
 from quart import Response, request
 
-from kala.eventjson import EventObject, event_id
 from kala.frames import Frame
 from kala.hub import Lagged
 from kala.web.guard import Connection
 from kala.web.listening import PARAMETERS, QUIET, Asked, asked, first_of
 from kala.web.problems import error_body
 from kala.web.routes import ROOT, Answer, Route
+from kala.wire.eventjson import EventObject, event_id
 
 if TYPE_CHECKING:
     from kala.service import Service

@@ -7,8 +7,8 @@ from kala import ledger
 from kala.drivers.contract import RunQuery
 from kala.drivers.sqlite import SqliteDriver
 from kala.job import Record, Run, decode_record
-from kala.jobjson import rfc3339
 from kala.states import COUNTED, NOT_RUN, State
+from kala.wire.jobjson import rfc3339
 
 FAILED = (State.FAILED, State.TIMED_OUT)
 SETTLED = 2.0

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from kala.jobmembers import MEMBERS, NAMES
 from kala.web import api
 from kala.web.openapi import document
+from kala.wire.jobmembers import MEMBERS, NAMES
 
 from .server import FUTURE, Answer, Server, until
 

@@ -2,7 +2,6 @@
 
 from kala.clock import SECOND, Moment
 from kala.job import Job, Record, Run
-from kala.jobjson import rfc3339
 from kala.ledger import (
     CANCELLED,
     DELETED,
@@ -18,6 +17,7 @@ from kala.ledger import (
     plan_of,
 )
 from kala.states import NOT_RUN, State, Trigger
+from kala.wire.jobjson import rfc3339
 
 NOTABLY = SECOND
 """A run is called late when it started later than this."""

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from kala import schedule
+from kala.calls.remote import TIMEOUT
 from kala.clock import SECOND
 from kala.job import LOCAL, Attempt, Job, Record, Remote, Run
-from kala.remote import TIMEOUT
+from kala.simulation.virtual import VirtualClock
 from kala.states import State
 from kala.stop import Stop
-from kala.virtual import VirtualClock
 
 
 class Acting(Struct, frozen=True):

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
 from kala.clock import DAY, SECOND, Moment
-from kala.durations import EARLIEST, EPOCH_DAY, LATEST
 from kala.errors import ZoneError, shortened
+from kala.schedule.durations import EARLIEST, EPOCH_DAY, LATEST
 
 Wall = int
 _EPOCH = datetime(1970, 1, 1)  # readings have no zone

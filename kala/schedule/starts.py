@@ -6,11 +6,11 @@ from calendar import monthrange
 from datetime import MINYEAR, date
 from typing import NamedTuple
 
-from kala import zones
 from kala.clock import DAY, SECOND, Moment
-from kala.durations import EARLIEST, EPOCH_DAY, LATEST
 from kala.errors import ScheduleError
-from kala.zones import Wall, WallClock, Zone
+from kala.schedule import zones
+from kala.schedule.durations import EARLIEST, EPOCH_DAY, LATEST
+from kala.schedule.zones import Wall, WallClock, Zone
 
 _START = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]+))?"

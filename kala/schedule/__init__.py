@@ -10,13 +10,13 @@ import re
 from dataclasses import replace
 from functools import lru_cache
 
-from kala import cron, zones
-from kala.durations import EARLIEST, LATEST, Interval, duration, limit_length, months_later, read_interval
 from kala.errors import ScheduleError
-from kala.plan import Plan
-from kala.repeating import Schedule, WallSchedule
-from kala.starts import Start, moment_of, read_start, reading_of
-from kala.zones import WallClock
+from kala.schedule import cron, zones
+from kala.schedule.durations import EARLIEST, LATEST, Interval, duration, limit_length, months_later, read_interval
+from kala.schedule.plan import Plan
+from kala.schedule.repeating import Schedule, WallSchedule
+from kala.schedule.starts import Start, moment_of, read_start, reading_of
+from kala.schedule.zones import WallClock
 
 __all__ = ["LATEST", "Interval", "Plan", "Schedule", "WallSchedule", "duration", "months_later", "parse"]
 

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from kala.clock import SECOND, Moment
 from kala.events import Event
-from kala.jobjson import encode, rfc3339
+from kala.wire.jobjson import encode, rfc3339
 
 _ID = re.compile(r"([0-9a-f]{8})-(0|[1-9][0-9]{0,17})")
 

@@ -14,8 +14,8 @@ import h11
 import httpx2
 import trio
 
-from kala.http1 import PORTS, Connection, Lost, connect, proxy_headers
-from kala.proxies import Proxies
+from kala.calls.http1 import PORTS, Connection, Lost, connect, proxy_headers
+from kala.calls.proxies import Proxies
 
 KEPT = 100  # idle connections for each origin
 IDLE = 30.0  # seconds before an idle connection is closed

@@ -10,10 +10,10 @@ import httpx2
 import trio
 
 import kala
+from kala.calls.connections import Connections, Headers
+from kala.calls.http1 import ConnectFailed, Lost, basic, place
 from kala.clock import SECOND, Clock
-from kala.connections import Connections, Headers
 from kala.errors import shortened
-from kala.http1 import ConnectFailed, Lost, basic, place
 from kala.job import Attempt, Remote
 from kala.states import State
 from kala.stop import Stop

@@ -20,8 +20,8 @@ from itertools import cycle
 
 import trio
 
-from kala.child import Child, signal_group
-from kala.launch import Launch, allow_children, new_launch
+from kala.processes.child import Child, signal_group
+from kala.processes.launch import Launch, allow_children, new_launch
 from kala.tail import CHUNK
 
 THREADS = 2  # two overlap in waiting for exec; measured on two cores

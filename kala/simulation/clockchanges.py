@@ -6,8 +6,8 @@ from kala import schedule
 from kala.clock import DAY, SECOND, Moment, to_datetime
 from kala.job import Record
 from kala.ledger import plan_of
-from kala.plan import Plan
-from kala.repeating import WallSchedule
+from kala.schedule.plan import Plan
+from kala.schedule.repeating import WallSchedule
 
 
 def clock_changes(record: Record, begin: Moment, end: Moment) -> Iterator[tuple[Moment, str]]:

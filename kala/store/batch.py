@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 import outcome
 
-from kala.draft import Draft
 from kala.drivers.contract import Element
 from kala.errors import KalaError, ValueTooLarge
 from kala.job import encode
 from kala.ledger import Change
-from kala.roster import Roster
+from kala.store.draft import Draft
+from kala.store.roster import Roster
 
 Decide = Callable[[Draft], Iterable[Change]]
 Answered = Callable[[outcome.Outcome[list[Change]]], None]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from kala.drivers.contract import Element
 from kala.job import Record, encode, replace
 from kala.ledger import Change
-from kala.roster import Roster
+from kala.store.roster import Roster
 
 JOB = "job"
 

@@ -11,8 +11,8 @@ import msgspec
 
 from kala.job import Record, Run
 from kala.portions import families
-from kala.pretence import Cast
 from kala.simulation import NO_LIMIT, Heard, Period, simulate
+from kala.simulation.pretence import Cast
 
 LEAST = 50
 """Jobs in a share: with fewer a process of its own gains little."""

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kala.clock import DAY, Moment
-from kala.durations import EARLIEST, LATEST, Interval, months_later
-from kala.plan import Plan
-from kala.zones import Wall, WallClock
+from kala.schedule.durations import EARLIEST, LATEST, Interval, months_later
+from kala.schedule.plan import Plan
+from kala.schedule.zones import Wall, WallClock
 
 _MEAN_MONTH = 146_097 * DAY // 4_800  # the calendar repeats after 400 years, which have 146,097 days
 _BEYOND = LATEST + 1

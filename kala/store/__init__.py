@@ -12,9 +12,7 @@ from functools import partial
 import outcome
 import trio
 
-from kala.batch import Answered, Decide
 from kala.clock import Clock, Moment
-from kala.draft import JOB, Draft
 from kala.drivers.contract import Conflict, Driver, Element, RunPage, RunQuery, Stored
 from kala.errors import JobNotFound, KalaError, StoreCorrupt
 from kala.hub import Hub
@@ -22,7 +20,9 @@ from kala.job import Output, Record, Run
 from kala.ledger import Change
 from kala.outputs import Outputs
 from kala.states import ENDED
-from kala.writer import MOST, RETRY_FIRST, RETRY_LAST, Threads, Writer, decoded
+from kala.store.batch import Answered, Decide
+from kala.store.draft import JOB, Draft
+from kala.store.writer import MOST, RETRY_FIRST, RETRY_LAST, Threads, Writer, decoded
 
 __all__ = ["MOST", "RETRY_FIRST", "RETRY_LAST", "Store", "Threads"]
 

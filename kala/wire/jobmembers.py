@@ -9,8 +9,12 @@ from collections.abc import Mapping
 
 import msgspec
 
-from kala import durations, schedule
-from kala.checks import (
+from kala import schedule
+from kala.errors import Invalid, NotJson, ScheduleError, shortened
+from kala.job import Notify, Remote
+from kala.ledger import KINDS
+from kala.schedule import durations
+from kala.wire.checks import (
     Check,
     Faults,
     came,
@@ -26,9 +30,6 @@ from kala.checks import (
     text,
     whole,
 )
-from kala.errors import Invalid, NotJson, ScheduleError, shortened
-from kala.job import Notify, Remote
-from kala.ledger import KINDS
 
 _decoder = msgspec.json.Decoder()
 MAX_HEADERS = 100

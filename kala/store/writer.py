@@ -13,15 +13,15 @@ import msgspec
 import trio
 
 from kala import events
-from kala.batch import Answered, Batch, Decide, Request
 from kala.clock import Clock, Moment
-from kala.draft import JOB
 from kala.drivers.contract import Conflict, Driver, Element, Stored, is_done
 from kala.errors import KalaError, StoreCorrupt, StoreRefused, StoreUnavailable
 from kala.events import Event
 from kala.hub import Hub
 from kala.job import Record, decode_record, replace
-from kala.roster import Roster
+from kala.store.batch import Answered, Batch, Decide, Request
+from kala.store.draft import JOB
+from kala.store.roster import Roster
 
 log = logging.getLogger(__name__)
 Threads = Callable[..., Awaitable[Any]]

@@ -13,12 +13,12 @@ from contextlib import suppress
 
 import trio
 
-from kala import programs, spawn
-from kala.child import Child
 from kala.clock import SECOND, Clock, Moment
 from kala.errors import CommandError, shortened
 from kala.job import Attempt
-from kala.launch import null_device
+from kala.processes import programs, spawn
+from kala.processes.child import Child
+from kala.processes.launch import null_device
 from kala.states import State
 from kala.stop import Stop
 from kala.tail import Tail

@@ -9,11 +9,11 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from kala.clock import SECOND, Moment
-from kala.explain import explain, lateness
 from kala.history import OnNow
 from kala.job import Attempt, Record, Run
-from kala.jobjson import rfc3339
 from kala.states import State, Trigger
+from kala.wire.explain import explain, lateness
+from kala.wire.jobjson import rfc3339
 
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Seconds = Annotated[float, Meta(ge=0, description="seconds")]

@@ -5,12 +5,12 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from kala.checks import Check, Faults, came, check, flag, list_of, members_schema, sound, whole
 from kala.clock import Moment, from_datetime
 from kala.errors import Invalid, shortened
 from kala.job import Job
-from kala.jobmembers import MEMBERS, canonical, job_id, parsed
-from kala.jobread import taken
+from kala.wire.checks import Check, Faults, came, check, flag, list_of, members_schema, sound, whole
+from kala.wire.jobmembers import MEMBERS, canonical, job_id, parsed
+from kala.wire.jobread import taken
 
 _COUNT = whole(0, 2**63 - 1)
 

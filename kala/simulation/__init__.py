@@ -16,17 +16,17 @@ from msgspec import Struct
 
 from kala import recovery, register
 from kala.clock import Moment
-from kala.draft import Draft
 from kala.drivers.contract import Conflict, Element
 from kala.drivers.memory import MemoryDriver
 from kala.hub import Hub
 from kala.job import Record, Run, replace
 from kala.lease import Lease
 from kala.ledger import LEAD, Change
-from kala.pretence import Cast
 from kala.scheduler import Scheduler
+from kala.simulation.pretence import Cast
+from kala.simulation.virtual import VirtualClock
 from kala.store import Store
-from kala.virtual import VirtualClock
+from kala.store.draft import Draft
 
 NO_PROCESS = 2**22 + 1
 """Above the highest pid that there can be: an instance with it is seen to be dead once it has been left."""

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from kala.explain import NOTABLY, lateness
 from kala.job import Run
 from kala.states import State
+from kala.wire.explain import NOTABLY, lateness
 
 WORTH_A_LOOK = (State.MISSED, State.LOST, State.SKIPPED)
 """What did not run, or of which nobody knows; in the order in which it counts."""

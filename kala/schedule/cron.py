@@ -18,10 +18,10 @@ from itertools import groupby
 from cronsim import CronSim, CronSimError
 
 from kala.clock import DAY, SECOND, Moment
-from kala.durations import EARLIEST, EPOCH_DAY, LATEST
 from kala.errors import ScheduleError
-from kala.plan import Plan
-from kala.zones import ALL_UTC, Stretch, Wall, WallClock
+from kala.schedule.durations import EARLIEST, EPOCH_DAY, LATEST
+from kala.schedule.plan import Plan
+from kala.schedule.zones import ALL_UTC, Stretch, Wall, WallClock
 
 NICKNAMES = {
     "@yearly": "0 0 1 1 *",

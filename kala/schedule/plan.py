@@ -5,9 +5,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import islice, takewhile
 
-from kala import zones
 from kala.clock import Moment
-from kala.zones import WallClock
+from kala.schedule import zones
+from kala.schedule.zones import WallClock
 
 
 class Plan(ABC):

@@ -1,0 +1,1 @@
+"""HTTP calls of remote jobs and notifications. Knows nothing of jobs."""

@@ -1,0 +1,1 @@
+"""Starting processes, what they print, and their end. Knows nothing of jobs."""

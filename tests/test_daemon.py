@@ -89,7 +89,7 @@ def test_what_is_not_our_database_is_refused(tmp_path: Path, make: object, fault
     before = (tmp_path / "kala.db").read_bytes() if (tmp_path / "kala.db").is_file() else None
     kala = KalaProcess(tmp_path)
 
-    kala.processes.launch()
+    kala.launch()
 
     assert kala.wait() == REFUSED
     assert fault in kala.log()
@@ -106,7 +106,7 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     connection.close()
     kala = KalaProcess(tmp_path)
 
-    kala.processes.launch()
+    kala.launch()
 
     assert kala.wait() == REFUSED
     assert "newer" in kala.log()
@@ -124,7 +124,7 @@ def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
 
 def test_listening_for_everyone_needs_insecure(tmp_path: Path) -> None:
     kala = KalaProcess(tmp_path)
-    kala.processes.launch("--interface", "0.0.0.0")
+    kala.launch("--interface", "0.0.0.0")
     assert kala.wait() == USAGE
     assert "--insecure" in kala.log()
 
@@ -133,7 +133,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "closed"
     with small_disk(folder, "1m", "ro"):
         kala = KalaProcess(tmp_path)
-        kala.processes.launch("--bolt-path", str(folder))
+        kala.launch("--bolt-path", str(folder))
         assert kala.wait() == REFUSED
         assert str(folder) in kala.log()
         assert "Traceback" not in kala.log()
@@ -203,7 +203,7 @@ def test_a_second_signal_hurries_and_leaves_nothing(tmp_path: Path) -> None:
 def test_hup_reopens_the_log(tmp_path: Path) -> None:
     log = tmp_path / "own.log"
     kala = KalaProcess(tmp_path)
-    kala.processes.launch("--log-file", str(log))
+    kala.launch("--log-file", str(log))
     kala.wait_for(lambda: log.exists() and "jobs loaded" in log.read_text())
     log.rename(tmp_path / "old.log")
 
@@ -306,7 +306,7 @@ def test_a_full_disk_refuses_writes_and_recovers_by_itself(tmp_path: Path) -> No
     disk = tmp_path / "disk"
     with small_disk(disk, "3m"):
         kala = KalaProcess(tmp_path)
-        kala.processes.launch("--bolt-path", str(disk))
+        kala.launch("--bolt-path", str(disk))
         kala._url = kala.wait_for(kala._address)
         kala.wait_for(lambda: kala.get("/readyz").status == 200)
         job_id = kala.create(command="sleep 1.5", schedule="")

@@ -90,7 +90,7 @@ def filled_in(folder: Path) -> str:
 def supervised(tmp_path: Path, program: Callable[[str], str]) -> Iterator[Supervised]:
     kala = Supervised(tmp_path / "kala", program("supervisord"), program("supervisorctl"))
     try:
-        kala.processes.launch()
+        kala.launch()
         kala.wait_started(0)
         yield kala
         assert kala.stop() == 0

@@ -6,6 +6,7 @@ clock is looked at again: a clock that was set is noticed within `SLICE` seconds
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import trio
 
@@ -58,3 +59,28 @@ def from_datetime(value: datetime) -> Moment:
     """An aware datetime as a moment; exact to the microsecond."""
     difference = value - EPOCH
     return (difference.days * 86_400 + difference.seconds) * SECOND + difference.microseconds
+
+
+_MINUTES = [f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(24 * 60)]
+_TWO_DIGITS = [f"{number:02d}" for number in range(60)]
+_THREE_DIGITS = [f"{number:03d}" for number in range(1_000)]
+
+
+@lru_cache(maxsize=4_096)
+def _date(day: int) -> str:
+    return to_datetime(day * DAY).isoformat()[:10]
+
+
+def rfc3339(moment: Moment) -> str:
+    """A moment in UTC, of the years 1 to 9999, as RFC 3339; the fraction without its last zeros, as Go writes it."""
+    second, micro = divmod(moment, SECOND)
+    day, second = divmod(second, 86_400)
+    whole = f"{_date(day)}{_MINUTES[second // 60]}{_TWO_DIGITS[second % 60]}"
+    if not micro:
+        return whole + "Z"
+    return f"{whole}.{_THREE_DIGITS[micro // 1_000]}{_THREE_DIGITS[micro % 1_000]}".rstrip("0") + "Z"
+
+
+def rfc3339_or_none(moment: Moment | None) -> str | None:
+    """Likewise, where there may be none."""
+    return None if moment is None else rfc3339(moment)

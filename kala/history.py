@@ -3,14 +3,13 @@
 import re
 from collections.abc import Callable
 from heapq import nlargest
-from typing import NamedTuple
 
 import trio
 
 from kala.clock import Moment
 from kala.drivers.contract import RunPage, RunQuery
 from kala.errors import Invalid, RunNotFound
-from kala.job import Run, replace
+from kala.job import OnNow, Run, replace
 from kala.states import OPEN, State
 from kala.store import Store
 from kala.store.roster import Roster
@@ -21,13 +20,6 @@ AT_ONCE = 1_000
 """Records that are looked at without a pause: under a millisecond. After a time in which nothing was up, every job may
 have a range that grows."""
 _PLACE = re.compile("[0-9]{20}.+")
-
-
-class OnNow(NamedTuple):
-    """An attempt that is on here, or whose end is not durable yet."""
-
-    started: Moment
-    size: int  # bytes printed so far
 
 
 class History:

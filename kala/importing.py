@@ -14,6 +14,7 @@ import msgspec
 import trio
 from msgspec import Raw, Struct
 
+from kala.client.server import base_of
 from kala.clock import Clock
 from kala.daemon import new_driver
 from kala.errors import Invalid, KalaError, SettingsError, StoreRefused, shortened
@@ -110,7 +111,7 @@ def _read(source: str) -> bytes:
 
 
 def _fetched(url: str) -> bytes:
-    address = api_of(url)
+    address = base_of(url) + API
     try:
         answer = httpx2.get(address, timeout=TIMEOUT, follow_redirects=True)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
@@ -120,17 +121,12 @@ def _fetched(url: str) -> bytes:
     return answer.content
 
 
-def api_of(url: str) -> str:
-    """The address of a server's jobs, from its own, or that of its API."""
-    return re.sub("(/api/v1)?(/job)?/*$", "", url) + API
-
-
 def into_daemon(url: str, source: Source, done: Done) -> ImportReport:
     """Hand all jobs to a daemon that runs. Raises `ImportStopped`."""
     report = ImportReport([], {})
     if not re.match("https?://", url, re.IGNORECASE):
         raise SettingsError(f"--to {url}: the address of a daemon begins with http://")
-    address = api_of(url) + "import/"
+    address = f"{base_of(url)}{API}import/"
     with httpx2.Client(timeout=TIMEOUT) as client:
         for portion in source.portions:
             try:

@@ -85,6 +85,8 @@ def _fault(record: Record, draft: Draft, together: _Together) -> dict[str, str]:
             return {"id": "there is a job with this id already"}
         if there.open:
             return {"id": "a job with this id has been deleted, and a run of it is still on"}
+        if there.notices:
+            return {"id": "a job with this id has been deleted, and a notification of it is still to be sent"}
     try:
         register.check_links(record.id, record.job, together)
     except Invalid as fault:
@@ -108,17 +110,18 @@ def _in_order(jobs: Sequence[Imported]) -> Iterable[Imported]:
         return jobs
 
 
-def _on_grid(plan: Plan, moment: Moment) -> Moment | None:
+def _on_grid(plan: Plan, moment: Moment, *, jitter: bool) -> Moment | None:
     """The occurrence that another server means by `moment`: the first from then on, or the one just before.
 
     The original's next run is never on the grid: it is a little after it from the start, and drifts further with each
-    run. Up to `LATE`, and half the interval, it is the occurrence before that is still to come.
+    run. Up to `LATE`, and half the interval, it is the occurrence before that is still to come. A next run that
+    `jitter` has put off, which the original has not, never comes as late as the occurrence after its own.
     """
     before = plan.last_before(moment + 1)
     after = plan.next_after(moment)
     if before is None or after is None:
         return before if after is None else after
-    return before if moment - before <= min(LATE, (after - before) // 2) else after
+    return before if jitter or moment - before <= min(LATE, (after - before) // 2) else after
 
 
 def _is_only_disabled(one: Imported, job: Job) -> bool:
@@ -137,7 +140,8 @@ def _record(one: Imported, created: Moment, now: Moment) -> Record:
     cursor, remaining = register.first_due(job, now)
     if job.schedule and not job.parent_jobs:
         plan = plan_of(job)
-        cursor = _on_grid(plan, standing.next_run_at if standing.next_run_at is not None else now)
+        known = standing.next_run_at
+        cursor = _on_grid(plan, now if known is None else known, jitter=bool(job.jitter) and known is not None)
         if remaining is not None:
             remaining = max(remaining - standing.metadata.number_of_finished_runs, 1)
     if standing.is_done and not _is_only_disabled(one, job):

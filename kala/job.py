@@ -23,7 +23,7 @@ replace = msgspec.structs.replace
 
 
 class Remote(Struct, frozen=True, omit_defaults=True, gc=False):
-    """The HTTP call of a remote job, as it was given. Zero values mean the defaults, which `remote.py` knows."""
+    """The HTTP call of a remote job, as it was given. Zero values mean the defaults, which `calls/remote.py` knows."""
 
     url: str = ""
     method: str = ""
@@ -95,6 +95,13 @@ class Attempt(Struct, frozen=True, omit_defaults=True, gc=False):
     memory: int = 0  # its peak resident memory, bytes
     output_size: int = 0  # bytes printed in all; what is kept is the tail
     error: str = ""  # one sentence, when it did not succeed
+
+
+class OnNow(NamedTuple):
+    """An attempt that is on here, or whose end is not durable yet."""
+
+    started: Moment
+    size: int  # bytes printed so far
 
 
 class Run(Struct, frozen=True, omit_defaults=True, gc=False):

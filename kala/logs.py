@@ -19,9 +19,8 @@ import re
 import time
 import traceback
 
-from kala.clock import SECOND
+from kala.clock import SECOND, rfc3339
 from kala.errors import SettingsError
-from kala.wire.jobjson import rfc3339
 
 LOGRUS = {"DEBUG": "DEBU", "INFO": "INFO", "WARNING": "WARN", "ERROR": "ERRO", "CRITICAL": "FATA"}
 OWN = ("time", "level", "msg")

@@ -12,7 +12,7 @@ from kala.agenda import Agenda
 from kala.calls.connections import Connections
 from kala.calls.http1 import place
 from kala.calls.remote import Answer, Refused, parsed, request_headers, send
-from kala.clock import Clock
+from kala.clock import Clock, rfc3339
 from kala.errors import JobNotFound, KalaError, Stale
 from kala.job import Notice, Record, Remote
 from kala.lease import Lease
@@ -21,7 +21,7 @@ from kala.logs import fields
 from kala.store import Store
 from kala.tail import Tail
 from kala.tasks import Tasks
-from kala.wire.jobjson import encode, rfc3339
+from kala.wire.jobjson import encode
 from kala.wire.runjson import run_object
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import logging
 import trio
 
 from kala import ledger
-from kala.clock import Clock
+from kala.clock import Clock, rfc3339
 from kala.errors import Stale
 from kala.job import Record
 from kala.lease import Lease
@@ -15,7 +15,6 @@ from kala.processes.leftovers import end_leftovers
 from kala.states import State
 from kala.store import Store, Threads
 from kala.store.draft import Draft
-from kala.wire.jobjson import rfc3339
 
 log = logging.getLogger(__name__)
 

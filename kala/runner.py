@@ -7,7 +7,7 @@ from urllib.parse import quote
 from kala import schedule, template
 from kala.calls import remote
 from kala.calls.connections import Connections
-from kala.clock import SECOND, Clock
+from kala.clock import SECOND, Clock, rfc3339
 from kala.errors import CommandError, TemplateFault
 from kala.job import REMOTE, Attempt, Record, Remote, Run, replace
 from kala.outputs import Outputs
@@ -17,7 +17,6 @@ from kala.processes.programs import Environment
 from kala.states import State
 from kala.stop import Stop
 from kala.tail import Tail
-from kala.wire.jobjson import rfc3339
 
 OURS = "KALA_"
 """Variables of this beginning are the daemon's settings, with its secrets, or a run's own: none is inherited."""

@@ -1,11 +1,13 @@
 """`kala runs`, `kala jobs start --wait`, `kala pause` against a real daemon."""
 
 import json
+import re
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from cli_process import Cli
+from cli_process import Cli, Terminal
 from daemon_process import KalaProcess
 
 from kala.commands import phrases
@@ -49,6 +51,25 @@ def test_start_follows_all_attempts_and_tells_programs_the_run(daemon: KalaProce
     assert kala.process("jobs", "start", "one", "--wait").stdout == b"try\n" * 3
     run = kala.json("jobs", "start", "one", "--wait", code=1)["run"]
     assert (run["state"], len(run["attempts"])) == ("failed", 3)
+
+
+def test_ctrl_c_ends_the_wait_and_not_the_run(daemon: KalaProcess, kala: Cli) -> None:
+    daemon.create(name="one", command="bash -c 'echo begun; sleep 60'")
+    with Terminal(kala.url, "jobs", "start", "one", "--wait", columns=300) as terminal:
+        terminal.wait("begun")
+        terminal.signal(signal.SIGINT)
+        assert terminal.end() == 130
+        assert "the run goes on: `kala runs output" in terminal.text
+    (run,) = kala.json("runs", "list", "--job", "one")["runs"]
+    assert run["state"] == "running"
+    kala("runs", "cancel", run["id"])
+
+
+def test_on_a_terminal_what_is_said_has_a_line_of_its_own(daemon: KalaProcess, kala: Cli) -> None:
+    daemon.create(name="one", command="printf end")
+    with Terminal(kala.url, "jobs", "start", "one", "--wait") as terminal:
+        assert terminal.end() == 0
+        assert re.search(r"end\s*\nrun ", terminal.text)
 
 
 def test_start_does_not_wait_unless_it_is_told_to(daemon: KalaProcess, kala: Cli) -> None:
@@ -95,7 +116,7 @@ def test_lists_are_filtered_and_paged(daemon: KalaProcess, kala: Cli) -> None:
     assert len(kala.json("runs", "list", "--limit", "1")["runs"]) == 1
     assert "There are more than these 1" in kala("runs", "list", "--limit", "1").stderr
     assert "is neither a moment" in kala("runs", "list", "--since", "yesterday", code=2).stderr
-    assert "failed" in kala("runs", "list", "--job", "bad").stdout
+    assert "exit code 1" in kala("runs", "list", "--job", "bad").stdout
 
 
 def test_show_explains_and_has_all_attempts(daemon: KalaProcess, kala: Cli) -> None:

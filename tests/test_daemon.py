@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from kala.clock import rfc3339
 from kala.drivers.contract import RunQuery
 from kala.drivers.sqlite import SqliteDriver
 from kala.job import Record, Run, decode_record
 from kala.states import State
-from kala.wire.jobjson import rfc3339
 from tests.daemon_process import API, KalaProcess
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,7 @@ from kala.clock import SECOND, TrioClock
 from kala.drivers.contract import RunPage, RunQuery
 from kala.drivers.memory import MemoryDriver
 from kala.errors import Invalid, RunNotFound, StoreUnavailable
-from kala.history import OnNow
-from kala.job import Job, Record, Run, replace
+from kala.job import Job, OnNow, Record, Run, replace
 from kala.states import State, Trigger
 
 

@@ -16,7 +16,7 @@ import pytest
 from daemon_process import ROOT, KalaProcess
 from import_command import RECORDED, imported, job
 
-from kala.importing import api_of
+from kala.client.server import base_of
 
 pytestmark = pytest.mark.usefixtures("no_settings")
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("no_settings")
     ["http://old:8000", "http://old:8000/", "http://old:8000/api/v1", "http://old:8000/api/v1/job/"],
 )
 def test_addresses(url: str) -> None:
-    assert api_of(url) == "http://old:8000/api/v1/job/"
+    assert base_of(url) == "http://old:8000"
 
 
 def test_a_bar_on_a_terminal(tmp_path: Path) -> None:

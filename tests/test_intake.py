@@ -14,8 +14,9 @@ from kala.clock import TrioClock
 from kala.drivers.memory import MemoryDriver
 from kala.hub import Hub
 from kala.intake import ImportReport, take_in
-from kala.job import Job, Record, replace
+from kala.job import Job, Notice, Record, Run, replace
 from kala.ledger import Change
+from kala.states import State, Trigger
 from kala.store import Store
 from kala.wire.jobimport import Counters, Imported, Standing
 from kala.wire.jobjson import next_run_at
@@ -82,6 +83,14 @@ TWICE = Counters(number_of_finished_runs=2)
             other("A", job("R/2030-01-01T00:00:00Z/PT1H"), next_run_at=at(61, 1)),
             "next 120, ∞ left",
             id="too late to be that one",
+        ),
+        pytest.param(
+            other("A", job("R/2030-01-01T00:00:00Z/PT1H", jitter="PT1H"), next_run_at=at(119)),
+            "next 60, ∞ left",
+            id="put off by its jitter",
+        ),
+        pytest.param(
+            other("A", job("R/2030-01-01T00:00:00Z/PT1H", jitter="PT1H")), "next 60, ∞ left", id="unknown, with jitter"
         ),
         pytest.param(other("A", next_run_at=at(3)), "next 3, ∞ left", id="it has passed: to be caught up with"),
         pytest.param(other("A", next_run_at=at(-7)), "next 0, ∞ left", id="before the start"),
@@ -207,24 +216,35 @@ UNKNOWN_PARENT = {"parent_jobs[0]": "there is no job 'X'"}
             {"G": {"id": "a job with this id has been deleted, and a run of it is still on"}},
             id="a deleted one whose run is on",
         ),
+        pytest.param(
+            [other("N")],
+            "",
+            {"N": {"id": "a job with this id has been deleted, and a notification of it is still to be sent"}},
+            id="a deleted one that owes a notification",
+        ),
         pytest.param([other("T")], "T", {}, id="a deleted one"),
     ],
 )
 @simulated
 async def test_which_are_taken(jobs: list[Imported], imported: str, refused: dict[str, dict[str, str]]) -> None:
-    """H is here; G and T have been deleted, and a run of G is still on."""
+    """H is here; G, N and T have been deleted, a run of G is still on, and N owes a notification."""
     clock = TrioClock(NOW)
     driver = MemoryDriver(clock.now)
     async with store_on(driver, clock) as store:
-        for job_id in "HGT":
+        for job_id in "HGNT":
             await store.transact(new(job_id))
 
         def begun(record: Record) -> Change:
             more = {"now": NOW, "run_id": "r", "instance": "i", "slot": True}
             return register.ledger.start(record, **more)  # type: ignore[arg-type]
 
+        def owing(record: Record) -> Change:
+            about = Run("r", "N", NOW, Trigger.MANUAL, State.FAILED, NOW)
+            return Change(replace(record, notices=(Notice("n", "failure", NOW, "http://a/", about),)))
+
         await store.change("G", begun)
-        for job_id in "GT":
+        await store.change("N", owing)
+        for job_id in "GNT":
             await store.transact(lambda draft, one=job_id: register.delete(one, draft, NOW))  # type: ignore[misc]
         assert await taken(store, clock, *jobs) == (imported, refused)
         there = set(store.roster.jobs)

@@ -79,14 +79,16 @@ def test_each_job_is_taken_or_refused_by_itself() -> None:
         "A": ORIGINAL,
         "none": 5,
         "": ORIGINAL,
+        "all": ORIGINAL,
         "due": ORIGINAL | {"next_run_at": "2017-06-04T19:25:16"},
     }
-    bad, good, none, nameless, due = read_imported(json.dumps({"jobs": jobs}).encode())
+    bad, good, none, nameless, every, due = read_imported(json.dumps({"jobs": jobs}).encode())
     assert bad.job is None
     assert sorted(bad.faults) == ["metadata.error_count", "metadata.last_error", "schedule"]
     assert good.job is not None
     assert (none.id, none.faults) == ("none", {"": "must be an object, not 5"})
     assert nameless.faults == {"id": "is empty"}
+    assert (every.job, every.faults) == (None, {"id": "stands for all jobs: deleting this one would delete them all"})
     assert due.faults == {"next_run_at": 'must be a time as in RFC 3339, not "2017-06-04T19:25:16"'}
 
 

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kala.clock import EPOCH, SECOND, from_datetime
+from kala.clock import EPOCH, SECOND, from_datetime, rfc3339
 from kala.job import Attempt, Job, Record, Remote, Run, packed
 from kala.states import State, Trigger
 from kala.wire.jobjson import (
     ZERO_TIME,
     encode,
+    go_time,
     job_object,
     next_run_at,
-    rfc3339,
     rows_of_results,
     rows_of_runs,
     stats_object,
@@ -187,7 +187,7 @@ def test_no_rows_are_null() -> None:
     ],
 )
 def test_times(moment: int | None, text: str) -> None:
-    assert rfc3339(moment) == text
+    assert go_time(moment) == text
 
 
 @settings(deadline=None)

@@ -1,15 +1,17 @@
 """Occurrences that passed while nothing could claim them: which run after all, and what is said of the others."""
 
 import pytest
-from records import MINUTELY, ONCE, at, decided, job, line, lines, record, run, standing
+from records import MINUTELY, ONCE, T0, at, decided, job, line, lines, record, run, standing
 
 from kala import events, ledger
+from kala.clock import SECOND
 from kala.errors import Stale
 from kala.job import Job, Record
 from kala.ledger import DISABLED, DOWN, Change
 from kala.states import State, Trigger
 
 SIX = "R5/2030-01-01T00:00:00Z/PT1M"
+HOURLY = "R/2030-01-01T00:00:00Z/PT1H"
 
 
 def catch_up(before: Record, now: int, *, slot: bool = True, because: str = DOWN) -> Change:
@@ -20,21 +22,29 @@ def catch_up(before: Record, now: int, *, slot: bool = True, because: str = DOWN
     ("definition", "remaining", "then", "missed", "after"),
     [
         pytest.param(job(), None, ["catch-up 9 claimed"], "missed down 0..8 ×9", "next 10, ∞ left", id="once"),
-        pytest.param(job(catch_up="none"), None, [], "missed down 0..9 ×10", "next 10, ∞ left", id="none"),
+        pytest.param(job(HOURLY, catch_up="none"), None, [], "missed down 0..0 ×1", "next 60, ∞ left", id="none"),
         pytest.param(
-            job(resume_at_next_scheduled_time=True),
+            job(catch_up="none"),
+            None,
+            ["schedule 9 claimed"],
+            "missed down 0..8 ×9",
+            "next 10, ∞ left",
+            id="none, and the latest is only late",
+        ),
+        pytest.param(
+            job(HOURLY, resume_at_next_scheduled_time=True),
             None,
             [],
-            "missed down 0..9 ×10",
-            "next 10, ∞ left",
+            "missed down 0..0 ×1",
+            "next 60, ∞ left",
             id="resuming at the next time",
         ),
         pytest.param(
-            job(resume_at_next_scheduled_time=True, catch_up="all"),
+            job(HOURLY, resume_at_next_scheduled_time=True, catch_up="all"),
             None,
             [],
-            "missed down 0..9 ×10",
-            "next 10, ∞ left",
+            "missed down 0..0 ×1",
+            "next 60, ∞ left",
             id="resuming at the next time, whatever the policy",
         ),
         pytest.param(
@@ -70,11 +80,11 @@ def catch_up(before: Record, now: int, *, slot: bool = True, because: str = DOWN
             id="all within the window, whose edge belongs to it",
         ),
         pytest.param(
-            job(catch_up_window="PT29S"),
+            job(HOURLY, catch_up_window="PT9M29S"),
             None,
             [],
-            "missed down 0..9 ×10",
-            "next 10, ∞ left",
+            "missed down 0..0 ×1",
+            "next 60, ∞ left",
             id="once, but not within the window",
         ),
         pytest.param(
@@ -95,7 +105,12 @@ def catch_up(before: Record, now: int, *, slot: bool = True, because: str = DOWN
         ),
         pytest.param(job(SIX), 1, ["catch-up 9 claimed"], "missed down 0..8 ×9", "next -, 0 left", id="the last one"),
         pytest.param(
-            job(SIX, catch_up="none"), 6, [], "missed down 0..9 ×10", "next 10, 6 left", id="none, with a count"
+            job(SIX, catch_up="none"),
+            6,
+            ["schedule 9 claimed"],
+            "missed down 0..8 ×9",
+            "next 10, 5 left",
+            id="none, with a count",
         ),
         pytest.param(job(ONCE), 1, ["catch-up 0 claimed"], None, "next -, 0 left", id="R0 runs"),
         pytest.param(job(ONCE, catch_up="none"), 1, ["catch-up 0 claimed"], None, "next -, 0 left", id="R0, none: too"),
@@ -194,7 +209,8 @@ def test_a_year_each_second_is_one_range() -> None:
     given = record(job("R/2030-01-01T00:00:00Z/PT1S", catch_up="none"))
     change = catch_up(given, at(365 * 1440))
     assert change.record.gap is not None
-    assert line(change.record.gap) == f"missed down 0..{365 * 1440} ×{365 * 86_400 + 1}"
+    assert (change.record.gap.scheduled_for, change.record.gap.until) == (T0, at(365 * 1440) - SECOND)
+    assert change.record.gap.count == 365 * 86_400
     assert change.rows == ()
 
 

@@ -54,17 +54,19 @@ def test_so_many_passed(policy: str, count: int, plan: str, because: str) -> Non
     change = looked_at(before, at(count - 1, 30), because)
     after, left = change.record, before.remaining
     taken = POLICIES[policy][1][count]
-    if because == DISABLED or count > 1:
-        check(change, count, taken if left is None else min(taken, left), left, because)
+    if because == DISABLED or (count > 1 and taken):
+        check(change, count, taken if left is None else min(taken, left), left, because, Trigger.CATCH_UP)
+    elif count > 1:  # the latest is late, and runs
+        check(change, count, 1, left, because, Trigger.SCHEDULE)
     else:  # it is late, and runs
         assert [(run.scheduled_for, run.trigger) for run in after.open] == [(T0, Trigger.SCHEDULE)]
         assert after.gap is None
 
 
-def check(change: Change, count: int, taken: int, left: int | None, because: str) -> None:
+def check(change: Change, count: int, taken: int, left: int | None, because: str, trigger: Trigger) -> None:
     after = change.record
     assert [run.scheduled_for for run in after.open] == [at(count - k) for k in range(taken, 0, -1)]
-    assert {run.trigger for run in after.open} <= {Trigger.CATCH_UP}
+    assert {run.trigger for run in after.open} <= {trigger}
     states = [State.WAITING if because == DISABLED else State.CLAIMED, *[State.WAITING] * taken]
     assert [run.state for run in after.open] == states[:taken]
     if count > taken:

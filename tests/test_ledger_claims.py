@@ -1,7 +1,7 @@
 """An occurrence comes due: what becomes of it, alone and beside runs that are on."""
 
 import pytest
-from records import MINUTELY, ONCE, at, decided, job, lines, record, run, standing
+from records import MINUTELY, ONCE, T0, at, decided, job, lines, record, run, standing
 
 from kala import events, ledger
 from kala.clock import SECOND
@@ -76,8 +76,17 @@ def test_until_a_minute_has_passed_an_occurrence_is_late_and_runs(late: int) -> 
 
 
 def test_after_a_minute_catch_up_decides() -> None:
-    change = claim(record(job(catch_up="none")), at(1) + 1)
+    hourly = record(job("R/2030-01-01T00:00:00Z/PT1H", catch_up="none"))
+    change = claim(hourly, at(1) + 1)
     assert lines(change.record.open) == []
+    assert standing(change.record) == "next 60, ∞ left"
+
+
+def test_after_a_minute_catch_up_decides_about_what_is_older() -> None:
+    change = claim(record(job(catch_up="none")), at(1) + 1)
+    assert lines(change.record.open) == ["schedule 1 claimed"]
+    assert change.record.gap is not None
+    assert (change.record.gap.scheduled_for, change.record.gap.count) == (T0, 1)
     assert standing(change.record) == "next 2, ∞ left"
 
 

@@ -89,6 +89,8 @@ def test_other_parents() -> None:
     former = edit(two, "B", "C")
     assert causes("C1", child=former) == ["C1"]
     assert set(arrive(former, "B", "B2").arrivals or {}) == {"B"}
+    # nor does it set off what the others would
+    assert causes("B1", "A2", child=edit(one, "A")) == ["A2"]
     # any: each sets it off
     assert causes("B1", "C1", child=edit(one, "A", "B", "C", mode="any")) == ["B1", "C1"]
 

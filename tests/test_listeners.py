@@ -19,7 +19,7 @@ import pytest
 
 from tests.daemon_process import API, KalaProcess
 
-RUNS = 100  # a second
+RUNS = 200  # a second
 LISTENERS = 100
 OBSERVED = 6.0  # seconds
 NOISE = 0.005  # seconds of lateness that another process on a small machine makes

@@ -205,6 +205,8 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "no header name": ({"headers": {"": ["b"]}}, "headers", "not a header's name: ''"),
     "line break": ({"headers": {"a": ["b\r\nc: d"]}}, "headers", "the value of a holds characters"),
     "NUL": ({"headers": {"a": ["b\0"]}}, "headers", "the value of a holds characters"),
+    "blank before": ({"headers": {"a": ["b", " c"]}}, "headers", "the value of a begins or ends with a blank"),
+    "tab after": ({"headers": {"a": ["b\t"]}}, "headers", "the value of a begins or ends with a blank"),
     "half a character": ({"headers": {"a": ["\ud800"]}}, "headers", "the value of a holds characters"),
     "body": ({"body": "\ud800"}, "body", "cannot be encoded in UTF-8"),
     "negative": ({"timeout": -1}, "timeout", "must be 0 to 86400 seconds"),

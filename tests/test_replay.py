@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kala.wire.jobjson import rfc3339
+from kala.clock import rfc3339
 from tests.daemon_process import API, KalaProcess
 from tests.replay import CASES, differences, target
 

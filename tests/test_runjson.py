@@ -6,8 +6,7 @@ from typing import Any
 from records import T0, attempt, job, record, run
 
 from kala.clock import SECOND
-from kala.history import OnNow
-from kala.job import Attempt, Run, replace
+from kala.job import Attempt, OnNow, Run, replace
 from kala.ledger import OVERLAP
 from kala.states import State, Trigger
 from kala.wire.jobjson import encode

@@ -10,7 +10,7 @@ import trio
 from world import START, Act, World, every, simulated
 
 from kala import register
-from kala.clock import SECOND, Moment, TrioClock
+from kala.clock import SECOND, Moment, TrioClock, rfc3339
 from kala.drivers.contract import Element, RunQuery
 from kala.drivers.memory import MemoryDriver
 from kala.job import Job, Notify, Record, Run, replace
@@ -19,7 +19,6 @@ from kala.simulation.pretence import Acting, Cast
 from kala.simulation.virtual import VirtualClock
 from kala.states import State, Trigger
 from kala.stop import Stop
-from kala.wire.jobjson import rfc3339
 
 MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
 

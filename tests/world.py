@@ -12,7 +12,7 @@ import trio
 from msgspec import Struct
 from trio.testing import MockClock
 
-from kala.clock import SECOND, Clock, Moment, TrioClock, from_datetime
+from kala.clock import SECOND, Clock, Moment, TrioClock, from_datetime, rfc3339
 from kala.drivers.contract import Driver, RunQuery
 from kala.events import Event
 from kala.hub import Hub
@@ -26,7 +26,6 @@ from kala.service import Service
 from kala.states import COUNTED, NOT_RUN, State
 from kala.stop import Stop
 from kala.store import Store
-from kala.wire.jobjson import rfc3339
 
 START = from_datetime(datetime(2030, 1, 1, tzinfo=UTC))
 NO_PROCESS = 2**22 + 1  # above the highest pid there can be: an instance with it is seen to be dead

@@ -35,6 +35,7 @@ SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"cookie2", b"www-authe
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 PASSWORD = re.compile(r"//[^/@]*@")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, 5.5: none in a value, but for tabs
+BLANKS = " \t"  # ibid.: within a value only
 
 
 class Refused(Exception):
@@ -231,6 +232,8 @@ def check(remote: Remote) -> dict[str, str]:
             faults["headers"] = f"not a header's name: {shortened(name)!a}"
         elif any(CONTROL.search(value) or not is_text(value) for value in values):
             faults["headers"] = f"the value of {name} holds characters that no header may have"
+        elif any(value != value.strip(BLANKS) for value in values):
+            faults["headers"] = f"the value of {name} begins or ends with a blank, which no header's may"
     if not is_text(remote.body):
         faults["body"] = "cannot be encoded in UTF-8"
     if not 0 <= remote.timeout <= MAX_TIMEOUT:

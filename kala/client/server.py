@@ -32,7 +32,7 @@ class Found(NamedTuple):
 
 
 class Server:
-    """A daemon at `url`, which may end in `/api/v1` or not. A context manager, or `close` it.
+    """A daemon at `url`, which may be that of its API. A context manager, or `close` it.
 
     All methods raise `Unreachable`, and `Answered` for what the daemon refuses. Proxies come from the environment, and
     this host is never proxied. `seconds` bounds the wait for each answer, and for each piece of a stream.
@@ -148,7 +148,7 @@ class Server:
 
     def delete(self, job_id: str) -> None:
         """Delete a job, and the children that have no other parent."""
-        if job_id == "all":  # an imported job may be called so: this path deletes them all
+        if job_id == "all":  # this path deletes them all
             raise Answered(409, "a job whose id is 'all' cannot be deleted by itself")
         self.ask("DELETE", f"/job/{quote(job_id, safe='')}/")
 
@@ -174,8 +174,8 @@ class Server:
 
 
 def base_of(url: str) -> str:
-    """A server's address, from its own or that of its API."""
-    return re.sub("(/api/v1)?/*$", "", url)
+    """A server's address, from its own, or that of its API or of its jobs."""
+    return re.sub("(/api/v1(/job)?)?/*$", "", url)
 
 
 def given(params: Params | None) -> list[tuple[str, str | int | float | bool | None]]:

@@ -8,6 +8,7 @@
 | 3 | the server cannot be reached, or its database is away; of `kala serve` and `kala import`: the database refused |
 | 4 | there is no such job or run |
 | 5 | not in this state: it is disabled, has ended, is paused, or was changed meanwhile |
+| 130 | Ctrl-C, while a run was waited for: it goes on |
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import IO, Any
 import click
 
 FAILED, USAGE, REFUSED, NOT_FOUND, CONFLICT = 1, 2, 3, 4, 5
+INTERRUPTED = 130
 AWAY = REFUSED
 """A server, and its database, are nothing that the command line can have any better."""
 

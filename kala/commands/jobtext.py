@@ -35,7 +35,8 @@ def row(job: dict[str, Any]) -> list[str]:
 
 
 def state(job: dict[str, Any]) -> str:
-    return "disabled" if job["disabled"] else "done" if job["is_done"] else "active"
+    """A child is never done: it runs again whenever its parents succeed."""
+    return "disabled" if job["disabled"] else "done" if job["is_done"] and not job["parent_jobs"] else "active"
 
 
 def sentences(job: dict[str, Any], paint: Paint) -> Iterator[str]:

@@ -41,8 +41,13 @@ def row(run: dict[str, Any]) -> list[str]:
         phrases.length(run["duration"]),
         phrases.length(run["lateness"]),
         run["trigger"],
-        run["reason"],
+        run["reason"] or fault(run["attempts"]),
     ]
+
+
+def fault(attempts: list[dict[str, Any]]) -> str:
+    """Why the last of them failed, if it did."""
+    return str(attempts[-1]["error"]) if attempts else ""
 
 
 def sentences(run: dict[str, Any], paint: Paint, width: int | None) -> Iterator[str]:

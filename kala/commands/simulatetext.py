@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import IO, Any
 
-from kala.clock import SECOND, Moment
+from kala.clock import SECOND, Moment, rfc3339
 from kala.commands import phrases
 from kala.commands.session import Session
 from kala.commands.table import Column
@@ -14,7 +14,7 @@ from kala.simulation import Span
 from kala.simulation.clockchanges import clock_changes
 from kala.simulation.tally import Counts, Tally
 from kala.wire.explain import explain
-from kala.wire.jobjson import encode, rfc3339
+from kala.wire.jobjson import encode
 from kala.wire.runjson import run_object
 
 COLUMNS = [

@@ -6,6 +6,7 @@ from kala.errors import Stale
 from kala.events import Event
 from kala.job import Job, Record, Run, replace
 from kala.ledger.change import (
+    DISABLED,
     DOWN,
     LEAD,
     LIMIT,
@@ -140,7 +141,8 @@ def catch_up(record: Record, *, now: Moment, run_id: str, instance: str, slot: b
     """Decide about every occurrence from the cursor until now, which passed while nothing could claim them.
 
     `because` is `down` (they are missed), or `disabled` or `paused` (skipped). An occurrence without a successor always
-    runs, unless it is outside the window. What runs has trigger `catch-up`.
+    runs, unless it is outside the window. What runs has trigger `catch-up`; but where the policy takes none, the latest
+    runs as ever when it is only late, unless the job was disabled.
     """
     if (first := record.cursor) is None:
         raise Stale(f"no occurrence of job {record.id} is to come")
@@ -148,6 +150,9 @@ def catch_up(record: Record, *, now: Moment, run_id: str, instance: str, slot: b
     latest, count, last = passed(record, first, now)
     window = schedule.duration(record.job.catch_up_window) if record.job.catch_up_window else None
     taken = [occurrence for occurrence in latest if window is None or now - occurrence <= window]
+    trigger = Trigger.CATCH_UP if record.job.schedule else Trigger.NOW
+    if not taken and because != DISABLED and now - expected(record, last) <= LATE:
+        taken, trigger = [last], Trigger.SCHEDULE
     missed = count - len(taken)
     rows: tuple[Run, ...] = ()
     told: tuple[Event, ...] = ()
@@ -164,7 +169,6 @@ def catch_up(record: Record, *, now: Moment, run_id: str, instance: str, slot: b
     begins = len(taken) - 1 if overlap_of(record) == "replace" else 0  # the one that starts, when nothing is on
     for number, occurrence in enumerate(taken):
         one_id = run_id if number == begins else derived_id(run_id, str(number))
-        trigger = Trigger.CATCH_UP if record.job.schedule else Trigger.NOW
         free = slot and number == begins
         change = _take(record, occurrence, trigger, now=now, run_id=one_id, instance=instance, slot=free)
         record, rows, told = change.record, rows + change.rows, told + change.events

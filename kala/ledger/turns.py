@@ -59,10 +59,13 @@ def deliver(record: Record, *, delivery: Delivery, parent: str, now: Moment) -> 
 
 def _arrived(record: Record, parent: str, run_id: str) -> tuple[Record, bool]:
     """Under `parents_mode: all`: the record that knows of a parent's success, and whether with it all have succeeded
-    since its last run, which then follows from them. The same success twice is once."""
+    since its last run, which then follows from them. The same success twice is once; of a job that is no parent any
+    more it is none."""
     parents = record.job.parent_jobs or ()
+    if parent not in parents:
+        return record, False
     arrivals = {one: arrival for one, arrival in (record.arrivals or {}).items() if one in parents}
-    if parent in parents and (parent not in arrivals or arrivals[parent].run != run_id):
+    if parent not in arrivals or arrivals[parent].run != run_id:
         arrivals[parent] = Arrival(run_id)
     complete = all(one in arrivals and not arrivals[one].used for one in parents)
     if complete:

@@ -64,4 +64,4 @@ class Plan(ABC):
 
     def local(self, moment: Moment) -> str:
         """A moment as RFC 3339 with the zone's offset then; `Z` without a zone."""
-        return zones.rfc3339(moment, None if self.clock is None else self.clock.zone)
+        return zones.local(moment, None if self.clock is None else self.clock.zone)

@@ -70,7 +70,7 @@ def reading_of(start: Start, clock: WallClock) -> tuple[Wall, Moment | None]:
     moment = moment_of(start)
     offset = clock.zone.offset(moment)
     if start.zone is not None and start.suffix != "Z" and offset != start.offset:
-        there = zones.rfc3339(moment, clock.zone)
+        there = zones.local(moment, clock.zone)
         fault = f"its offset {start.suffix} is not that of {clock.zone.name}, where it is {there} then"
         raise ScheduleError(start.text, fault)
     return _within(start, moment + offset, clock.zone.name), moment

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
-from kala.clock import DAY, SECOND, Moment
+from kala.clock import DAY, SECOND, Moment, rfc3339
 from kala.errors import ZoneError, shortened
 from kala.schedule.durations import EARLIEST, EPOCH_DAY, LATEST
 
@@ -224,7 +224,7 @@ def _length(micros: int) -> str:
     return f"{micros // SECOND} seconds"
 
 
-def rfc3339(moment: Moment, zone: Zone | None) -> str:
+def local(moment: Moment, zone: Zone | None) -> str:
     """A moment as RFC 3339 with the zone's offset, or `Z` without one; the fraction without its last zeros.
 
     The format has no seconds in offsets, which local mean times before 1972 have: those are rounded to the minute.
@@ -232,9 +232,6 @@ def rfc3339(moment: Moment, zone: Zone | None) -> str:
     minute = 60 * SECOND
     offset = 0 if zone is None else (zone.offset(moment) + minute // 2) // minute * minute
     if zone is None or not EARLIEST <= moment + offset <= LATEST:
-        offset, suffix = 0, "Z"
-    else:
-        hours, minutes = divmod(abs(offset) // minute, 60)
-        suffix = f"{'-' if offset < 0 else '+'}{hours:02d}:{minutes:02d}"
-    text = (_EPOCH + timedelta(microseconds=moment + offset)).isoformat()
-    return (text.rstrip("0") if "." in text else text) + suffix
+        return rfc3339(moment)
+    hours, minutes = divmod(abs(offset) // minute, 60)
+    return f"{rfc3339(moment + offset)[:-1]}{'-' if offset < 0 else '+'}{hours:02d}:{minutes:02d}"

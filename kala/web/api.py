@@ -1,4 +1,4 @@
-"""The HTTP API, version 1: the original's routes and ours. COMPATIBILITY: `README.md`, "HTTP API"."""
+"""The HTTP API, version 1: the original's routes and ours. `docs/api.md` is about them."""
 
 from typing import TYPE_CHECKING
 

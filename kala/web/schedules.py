@@ -10,6 +10,7 @@ from msgspec import Struct
 from quart import Response
 
 from kala import register
+from kala.clock import rfc3339
 from kala.errors import Invalid
 from kala.job import Job, Record
 from kala.ledger import LATE, expected, plan_of
@@ -20,7 +21,7 @@ from kala.web.routes import ROOT, Answer, Route
 from kala.wire import checks
 from kala.wire.checks import Faults, members_schema, sound
 from kala.wire.explain import why_nothing_comes
-from kala.wire.jobjson import encode, rfc3339
+from kala.wire.jobjson import encode
 from kala.wire.jobmembers import MEMBERS, canonical, parsed
 from kala.wire.jobread import rules_of_when
 from kala.wire.runjson import Time

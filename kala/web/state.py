@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from quart import Response
 
+from kala.clock import rfc3339_or_none
 from kala.errors import Invalid
 from kala.web import routes
 from kala.web.answers import answer, body_sent
@@ -12,7 +13,7 @@ from kala.web.routes import ROOT, Answer, Route
 from kala.wire.checks import Faults, members_schema, sound, text
 from kala.wire.jobjson import Stats, encode, stats_object
 from kala.wire.jobmembers import canonical, parsed
-from kala.wire.runjson import Time, time_or_none
+from kala.wire.runjson import Time
 
 if TYPE_CHECKING:
     from kala.service import Service
@@ -83,7 +84,7 @@ class State:
         span = self.service.pause
         if not self.service.paused:
             return answer(encode(PauseAnswer(False, None, "")))
-        return answer(encode(PauseAnswer(True, time_or_none(span.since), span.reason)))
+        return answer(encode(PauseAnswer(True, rfc3339_or_none(span.since), span.reason)))
 
     async def begin_pause(self) -> Response:
         body, faults = await body_sent(), Faults()

@@ -4,9 +4,9 @@ import re
 
 from msgspec import Struct
 
-from kala.clock import SECOND, Moment
+from kala.clock import SECOND, rfc3339, rfc3339_or_none
 from kala.events import Event
-from kala.wire.jobjson import encode, rfc3339
+from kala.wire.jobjson import encode
 
 _ID = re.compile(r"([0-9a-f]{8})-(0|[1-9][0-9]{0,17})")
 
@@ -52,12 +52,12 @@ def event_object(identifier: str, event: Event) -> EventObject:
         event.run,
         event.state,
         event.reason,
-        _moment(event.scheduled_for),
+        rfc3339_or_none(event.scheduled_for),
         event.trigger,
-        _moment(event.started),
+        rfc3339_or_none(event.started),
         None if event.duration is None else event.duration / SECOND,
         event.attempt,
-        _moment(event.until),
+        rfc3339_or_none(event.until),
         event.count,
         event.size,
         event.version,
@@ -67,7 +67,3 @@ def event_object(identifier: str, event: Event) -> EventObject:
 def event_json(identifier: str, event: Event) -> bytes:
     """One line."""
     return encode(event_object(identifier, event))
-
-
-def _moment(moment: Moment | None) -> str | None:
-    return None if moment is None else rfc3339(moment)

@@ -1,6 +1,6 @@
 """Why a run is as it is, or why occurrences did not run, in one sentence for people."""
 
-from kala.clock import SECOND, Moment
+from kala.clock import SECOND, Moment, rfc3339
 from kala.job import Job, Record, Run
 from kala.ledger import (
     CANCELLED,
@@ -17,7 +17,6 @@ from kala.ledger import (
     plan_of,
 )
 from kala.states import NOT_RUN, State, Trigger
-from kala.wire.jobjson import rfc3339
 
 NOTABLY = SECOND
 """A run is called late when it started later than this."""

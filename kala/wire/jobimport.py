@@ -86,6 +86,8 @@ STANDING: dict[str, Check] = {
     "dependent_jobs": list_of(job_id, 1_000_000, distinct=True),
 }
 _NAMES = {name.casefold(): name for name in (*MEMBERS, *STANDING)}
+EVERY_JOB = "all"
+"""In place of an id it stands for all jobs: `DELETE /job/all/`."""
 
 
 def read_imported(data: bytes) -> list[Imported]:
@@ -102,6 +104,8 @@ def read_imported(data: bytes) -> list[Imported]:
 def _imported(key: str, value: object) -> Imported:
     faults: Faults = {}
     job_id(key, "id", faults)
+    if key == EVERY_JOB:
+        faults["id"] = "stands for all jobs: deleting this one would delete them all"
     if not isinstance(value, dict):
         return Imported(shortened(key), None, faults | {"": f"must be an object, not {came(value)}"}, [])
     members = canonical(value, _NAMES)

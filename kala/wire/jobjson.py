@@ -6,12 +6,11 @@ strict decoders exist; what is ours stands after `is_done`.
 """
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
 
-from kala.clock import DAY, SECOND, Moment, to_datetime
+from kala.clock import Moment, rfc3339
 from kala.job import Notify, Record, Remote, Run, unpacked
 from kala.ledger import expected
 from kala.states import NOT_RUN, State
@@ -129,26 +128,9 @@ def encode(value: object) -> bytes:
     return _encoder.encode(value)
 
 
-_MINUTES = [f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(24 * 60)]
-_TWO_DIGITS = [f"{number:02d}" for number in range(60)]
-_THREE_DIGITS = [f"{number:03d}" for number in range(1_000)]
-
-
-@lru_cache(maxsize=4_096)
-def _date(day: int) -> str:
-    return to_datetime(day * DAY).isoformat()[:10]
-
-
-def rfc3339(moment: Moment | None) -> str:
-    """A moment in UTC up to the year 9999, the fraction without its last zeros as Go writes it; None: `ZERO_TIME`."""
-    if moment is None:
-        return ZERO_TIME
-    second, micro = divmod(moment, SECOND)
-    day, second = divmod(second, 86_400)
-    whole = f"{_date(day)}{_MINUTES[second // 60]}{_TWO_DIGITS[second % 60]}"
-    if not micro:
-        return whole + "Z"
-    return f"{whole}.{_THREE_DIGITS[micro // 1_000]}{_THREE_DIGITS[micro % 1_000]}".rstrip("0") + "Z"
+def go_time(moment: Moment | None) -> str:
+    """A moment as the original writes it; None: `ZERO_TIME`."""
+    return ZERO_TIME if moment is None else rfc3339(moment)
 
 
 def rows_of_results(record: Record) -> list[Row] | None:
@@ -202,15 +184,15 @@ def job_object(record: Record, children: Sequence[str] | None, rows: list[Row] |
         schedule=job.schedule,
         retries=job.retries,
         epsilon=job.epsilon,
-        next_run_at=rfc3339(next_run_at(record)),
+        next_run_at=go_time(next_run_at(record)),
         template_delimiters=job.template_delimiters,
         resume_at_next_scheduled_time=job.resume_at_next_scheduled_time,
         metadata=Metadata(
             success_count=record.successes,
-            last_success=rfc3339(record.last_success),
+            last_success=go_time(record.last_success),
             error_count=record.errors,
-            last_error=rfc3339(record.last_error),
-            last_attempted_run=rfc3339(record.last_attempted),
+            last_error=go_time(record.last_error),
+            last_attempted_run=go_time(record.last_attempted),
             number_of_finished_runs=record.finished,
         ),
         type=job.type,
@@ -289,8 +271,8 @@ def stats_object(
             jobs=jobs,
             error_count=error_count,
             success_count=success_count,
-            next_run_at=rfc3339(next_run_at),
-            last_attempted_run=rfc3339(last_attempted_run),
+            next_run_at=go_time(next_run_at),
+            last_attempted_run=go_time(last_attempted_run),
             created=rfc3339(created),
         )
     }

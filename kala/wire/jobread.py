@@ -11,13 +11,13 @@ import msgspec
 
 from kala import schedule, template
 from kala.calls import remote
-from kala.clock import Moment
+from kala.clock import Moment, rfc3339
 from kala.errors import CommandError, Invalid, ScheduleError, TemplateFault, ZoneError
 from kala.job import LOCAL, REMOTE, Job, Remote
 from kala.ledger import plan_of
 from kala.processes import words
 from kala.wire.checks import Faults, sound
-from kala.wire.jobjson import notify_objects, remote_object, rfc3339
+from kala.wire.jobjson import notify_objects, remote_object
 from kala.wire.jobmembers import MEMBERS, NAMES, REMOTE_NAMES, canonical, parsed
 
 RENAMED = {"TemplateDelimiters": "template_delimiters", "remote_properties": "remote"}

@@ -1,4 +1,4 @@
-"""Runs on the wire, and occurrences that did not run: `README.md`, "Runs". Nothing else knows this format.
+"""Runs on the wire, and occurrences that did not run: `docs/api.md`, "Runs". Nothing else knows this format.
 
 The order of the fields of these structs is the order on the wire. Moments are RFC 3339 in UTC, null when there is none;
 durations are seconds.
@@ -8,12 +8,10 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from kala.clock import SECOND, Moment
-from kala.history import OnNow
-from kala.job import Attempt, Record, Run
+from kala.clock import SECOND, rfc3339, rfc3339_or_none
+from kala.job import Attempt, OnNow, Record, Run
 from kala.states import State, Trigger
 from kala.wire.explain import explain, lateness
-from kala.wire.jobjson import rfc3339
 
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Seconds = Annotated[float, Meta(ge=0, description="seconds")]
@@ -82,12 +80,12 @@ def run_object(run: Run, record: Record | None, on_now: OnNow | None = None, *, 
         trigger=run.trigger,
         scheduled_for=rfc3339(run.scheduled_for),
         due=rfc3339(run.expected),
-        until=time_or_none(run.until),
+        until=rfc3339_or_none(run.until),
         count=run.count,
         created=rfc3339(run.created),
-        not_before=time_or_none(run.not_before),
-        started=time_or_none(started),
-        ended=time_or_none(run.ended),
+        not_before=rfc3339_or_none(run.not_before),
+        started=rfc3339_or_none(started),
+        ended=rfc3339_or_none(run.ended),
         duration=run.duration / SECOND if run.attempts and run.ended is not None else None,
         lateness=None if late is None else late / SECOND,
         retries=run.retries,
@@ -132,7 +130,3 @@ def _of_now(number: int, on_now: OnNow) -> AttemptObject:
         output_size=on_now.size,
         error="",
     )
-
-
-def time_or_none(moment: Moment | None) -> str | None:
-    return None if moment is None else rfc3339(moment)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from chaotic.daemon import Daemon
 
-from kala.wire.jobjson import rfc3339
+from kala.clock import rfc3339
 
 WORKER = """\
 import os, sys, time, zlib

@@ -4,11 +4,11 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from kala import ledger
+from kala.clock import rfc3339
 from kala.drivers.contract import RunQuery
 from kala.drivers.sqlite import SqliteDriver
 from kala.job import Record, Run, decode_record
 from kala.states import COUNTED, NOT_RUN, State
-from kala.wire.jobjson import rfc3339
 
 FAILED = (State.FAILED, State.TIMED_OUT)
 SETTLED = 2.0

@@ -125,10 +125,11 @@ class Daemon:
 
     async def live(self) -> None:
         """From start to stop. Raises `SettingsError`, `StoreRefused`, in groups."""
+        file = None if self.settings.no_persist else self.settings.database
         log.info(
             "kala %s starts",
             __version__,
-            extra=fields(pid=os.getpid(), database=self.driver.name, max_runs=self.max_runs),
+            extra=fields(pid=os.getpid(), database=self.driver.name, file=file, max_runs=self.max_runs),
         )
         stop_web = trio.Event()
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:

@@ -36,7 +36,7 @@ class Event(Struct, frozen=True, omit_defaults=True, gc=False):
 
     `state`, `reason`, `scheduled_for`, `trigger`, `started`, `duration` are those of the run, or of the occurrences
     that did not run: then `count` of them, up to `until`. `attempt`: counted from 1. `size`: the bytes printed so far.
-    `version`: the job's.
+    `version`: the job's. `error`: what was wrong with the run's last attempt.
     """
 
     type: str
@@ -54,3 +54,4 @@ class Event(Struct, frozen=True, omit_defaults=True, gc=False):
     count: int = 1
     size: int = 0
     version: int = 0
+    error: str = ""

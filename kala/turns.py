@@ -207,7 +207,9 @@ class Turns:
         record = self._store.roster.get(job_id)
         started = self._starts[run.id]
         told = ledger.event_of(events.RUN_STARTED, started, replace(run, state=State.RUNNING))
-        self._hub.publish_nowait([replace(told, started=started, duration=None, attempt=len(run.attempts) + 1)])
+        self._hub.publish_nowait(
+            [replace(told, started=started, duration=None, error="", attempt=len(run.attempts) + 1)]
+        )
         try:
             if record is None:
                 raise JobNotFound(job_id)

@@ -268,3 +268,12 @@ def test_names_complete_from_the_daemon(daemon: KalaProcess, kala: Cli) -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts(kala: Cli, shell: str) -> None:
     assert "_KALA_COMPLETE" in kala("completion", shell).stdout
+
+
+def test_a_child_is_never_done(daemon: KalaProcess, kala: Cli) -> None:
+    created(kala, "parent")
+    kala("jobs", "create", "--name", "child", "--command", "true", "--parent", "parent")
+    kala("jobs", "start", "child", "--wait")
+    row = next(line for line in kala("jobs", "list").stdout.splitlines() if line.startswith("child"))
+    assert "active" in row
+    assert "done" not in row

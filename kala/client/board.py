@@ -69,6 +69,11 @@ class Minute:
         return total
 
 
+def why(run: Mapping[str, Any]) -> str:
+    """Why a run is as it is, in a word or two: its reason, or what was wrong with its last attempt."""
+    return str(run["reason"] or (run["attempts"][-1]["error"] if run["attempts"] else ""))
+
+
 class Board:
     """`stale`: all is to be read afresh. `coming_stale`: what comes next is."""
 
@@ -128,7 +133,7 @@ class Board:
             state,
             event["at"],
             event.get("duration"),
-            event.get("reason", ""),
+            event.get("reason", "") or event.get("error", ""),
             event.get("count", 1),
         )
         self.minute.add(state, now)
@@ -147,7 +152,7 @@ class Board:
         for run in reversed(picture.ended):
             self.names[run["job_id"]] = run["job_name"]
             at = run["ended"] or run["until"] or run["scheduled_for"]
-            self.ended[run["id"]] = Ended(run["job_id"], run["state"], at, run["duration"], run["reason"], run["count"])
+            self.ended[run["id"]] = Ended(run["job_id"], run["state"], at, run["duration"], why(run), run["count"])
         self.set_coming(picture.coming)
         self.paused = picture.paused
         self.stale = False

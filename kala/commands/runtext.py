@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from kala.client.board import why
 from kala.commands import phrases
 from kala.commands.table import Column, Paint, table
 from kala.logs import escaped
@@ -41,13 +42,8 @@ def row(run: dict[str, Any]) -> list[str]:
         phrases.length(run["duration"]),
         phrases.length(run["lateness"]),
         run["trigger"],
-        run["reason"] or fault(run["attempts"]),
+        why(run),
     ]
-
-
-def fault(attempts: list[dict[str, Any]]) -> str:
-    """Why the last of them failed, if it did."""
-    return str(attempts[-1]["error"]) if attempts else ""
 
 
 def sentences(run: dict[str, Any], paint: Paint, width: int | None) -> Iterator[str]:

@@ -97,7 +97,13 @@ class Lines:
         state = event.get("state", "")
         count = f"× {event['count']:,}" if event.get("count", 1) > 1 else ""
         output = f"{event['size']:,} bytes so far" if "size" in event else ""
-        said = [state, count, phrases.length(event.get("duration")), event.get("reason", ""), output]
+        said = [
+            state,
+            count,
+            phrases.length(event.get("duration")),
+            event.get("reason", "") or event.get("error", ""),
+            output,
+        ]
         name = padded(clipped(escaped(await self._name(event.get("job", ""))), 30), 30)
         run = event.get("run", "")
         text = " ".join(escaped(one) for one in (*said, run) if one)

@@ -131,6 +131,7 @@ def event_of(kind: str, at: Moment, run: Run) -> Event:
         attempt=len(run.attempts),
         until=run.until,
         count=run.count,
+        error=run.attempts[-1].error if run.attempts else "",
     )
 
 

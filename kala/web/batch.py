@@ -34,6 +34,7 @@ SOON = 0.2
 """Seconds after which what has come is made although a group has room."""
 IDLE = 20.0
 """Seconds after which a sender that says nothing is taken to have ended."""
+NO_JSON = "this is not JSON that can be read"
 ANSWERS = 64 << 20
 """Bytes of an answer that are held while the request is read: a million lines."""
 
@@ -88,7 +89,8 @@ class Batch:
         self._size = 0
 
     async def take(self, *, of_lines: bool) -> None:
-        """Make the jobs of the body. What was whole before it broke off, or was no JSON any more, is made all the same.
+        """Make the jobs of the body. What was whole before it broke off, or an array was no JSON any more, is made all
+        the same; of lines those that are no JSON are refused by themselves.
 
         Raises what keeps the first group from being made.
         """
@@ -145,7 +147,9 @@ class Batch:
             try:
                 new = read_job(data, now=self._service.clock.now(), default_owner=owner)
             except NotJson:
-                raise Broken(number, "this is not JSON that can be read") from None
+                if not isinstance(self._cutter, Lines):
+                    raise Broken(number, NO_JSON) from None
+                new = Invalid({"": NO_JSON})  # the next line begins anew
             except Invalid as fault:
                 new = fault
             self._group.append((number, new))

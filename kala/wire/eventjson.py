@@ -30,6 +30,7 @@ class EventObject(Struct, omit_defaults=True, gc=False):
     count: int = 1
     size: int = 0  # bytes
     version: int = 0
+    error: str = ""
 
 
 def event_id(start: str, number: int) -> str:
@@ -61,6 +62,7 @@ def event_object(identifier: str, event: Event) -> EventObject:
         event.count,
         event.size,
         event.version,
+        event.error,
     )
 
 

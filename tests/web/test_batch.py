@@ -94,20 +94,17 @@ def test_many_come_in_groups_whatever_the_pieces_in_which_they_are_sent(either: 
         (b"", 0, None),
         (b"\n \n", 0, None),
         (b"[]", 0, None),
-        (lines_of([job()]) + b"\n\n{oops}\n" + lines_of([job()]), 1, (4, "not JSON")),
-        (lines_of([job()]) + b'{"name":"j","comm', 1, (2, "not JSON")),
         (b"[" + json.dumps(job()).encode() + b"," + json.dumps(job()).encode(), 1, (2, "breaks off")),
         (b"[" + json.dumps(job()).encode() + b",{'x'}," + json.dumps(job()).encode() + b"]", 1, (2, "not JSON")),
         (b"[" + json.dumps(job()).encode() + b"] more", 1, (2, "follows")),
         (lines_of([job(), job(1, command="x" * LARGEST), job()]), 1, (2, "larger than")),
         (b"[" * 100_000, 0, (1, "breaks off")),
         (b"[[" + b"[" * 100_000 + b"]" * 100_000 + b"]]", 0, (1, "not JSON")),
-        (b"\xff\xfe\n", 0, (1, "not JSON")),
         (b" " * (2 * LARGEST), 0, (1, "larger than")),
     ],
 )
 @pytest.mark.parametrize("in_chunks", [False, True])
-def test_where_it_is_no_json_any_more_the_last_line_says_so_and_what_came_before_stands(
+def test_where_it_cannot_be_cut_any_more_the_last_line_says_so_and_what_came_before_stands(
     server: Server, body: bytes, count: int, said: tuple[int, str] | None, in_chunks: bool
 ) -> None:
     pieces = (body[at : at + 50_000] for at in range(0, len(body), 50_000))
@@ -117,6 +114,16 @@ def test_where_it_is_no_json_any_more_the_last_line_says_so_and_what_came_before
         assert (last["line"], said[1] in last["error"], list(last)) == (said[0], True, ["line", "error"])
     assert [list(one) for one in answers] == [["line", "id"]] * count
     assert len(names(server)) == count
+
+
+@pytest.mark.parametrize("in_chunks", [False, True])
+def test_a_line_that_is_no_json_is_refused_by_itself(server: Server, in_chunks: bool) -> None:
+    body = lines_of([job(0)]) + b"\n\n{oops}\n\xff\xfe\n" + lines_of([job(1)]) + b'{"name":"j","comm'
+    pieces = (body[at : at + 10] for at in range(0, len(body), 10))
+    answers = sent(server, pieces if in_chunks else body)
+    assert [(one["line"], "id" in one) for one in answers] == [(1, True), (4, False), (5, False), (6, True), (7, False)]
+    assert all("not JSON" in one["error"] for one in answers if "id" not in one)
+    assert names(server) == ["job 0", "job 1"]
 
 
 def test_a_packed_body_is_refused(either: Server) -> None:
@@ -184,7 +191,7 @@ def test_a_client_that_goes_on_sending_after_the_answer_reads_it(server: Server)
     # given a body that is no JSON from its beginning, and long
     client = socket.create_connection(server.address, timeout=DEADLINE)
     client.sendall(request(b"POST /api/v1/job/batch/ HTTP/1.1", b"Content-Length: 3000000"))
-    client.sendall(b"oops\n" * 400_000)
+    client.sendall(b"[" + b"oops,\n" * 400_000)
     answer = b""
     while data := client.recv(65_536):
         answer += data

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -89,6 +90,15 @@ class Terminal:
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
+
+    def interrupt(self) -> None:
+        """Ctrl-C until it ends: a signal that comes just before a system call is seen after the next one."""
+        deadline = time.monotonic() + DEADLINE
+        while self.process.poll() is None and time.monotonic() < deadline:
+            self.signal(signal.SIGINT)
+            again = time.monotonic() + 5
+            while self.process.poll() is None and time.monotonic() < again:
+                self.read()
 
     def type(self, text: str) -> None:
         os.write(self._ours, text.encode())

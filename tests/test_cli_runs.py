@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -57,7 +56,7 @@ def test_ctrl_c_ends_the_wait_and_not_the_run(daemon: KalaProcess, kala: Cli) ->
     daemon.create(name="one", command="bash -c 'echo begun; sleep 60'")
     with Terminal(kala.url, "jobs", "start", "one", "--wait", columns=300) as terminal:
         terminal.wait("begun")
-        terminal.signal(signal.SIGINT)
+        terminal.interrupt()
         assert terminal.end() == 130
         assert "the run goes on: `kala runs output" in terminal.text
     (run,) = kala.json("runs", "list", "--job", "one")["runs"]

@@ -126,7 +126,7 @@ def test_a_hundred_listeners_of_which_one_never_reads(tmp_path: Path) -> None:
         first = Listener(host)
         heard([first], PATIENCE, lambda: first.last >= 0)
         first.socket.close()
-        begin = datetime.now(UTC).replace(microsecond=0, tzinfo=None) + timedelta(seconds=2)
+        begin = datetime.now(UTC).replace(microsecond=0, tzinfo=None) + timedelta(seconds=10)
         for number in range(RUNS):
             start = begin + timedelta(seconds=number / RUNS)
             job = kala.create(name=str(number), schedule=f"R/{start.isoformat(timespec='microseconds')}Z/PT1S")

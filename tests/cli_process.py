@@ -59,6 +59,11 @@ class Cli:
         return environment(self.url)
 
 
+def heed_interrupts() -> None:
+    """Where the tests run in the background of a shell, Ctrl-C is ignored, and what they start inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """`kala` on a terminal: `with Terminal(url, "watch") as terminal: terminal.wait("connected")`."""
 
@@ -74,6 +79,7 @@ class Terminal:
             stderr=self.theirs,
             env=environment(url),
             start_new_session=True,
+            preexec_fn=heed_interrupts,
         )
 
     def __enter__(self) -> Self:
@@ -90,15 +96,6 @@ class Terminal:
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
-
-    def interrupt(self) -> None:
-        """Ctrl-C until it ends: a signal that comes just before a system call is seen after the next one."""
-        deadline = time.monotonic() + DEADLINE
-        while self.process.poll() is None and time.monotonic() < deadline:
-            self.signal(signal.SIGINT)
-            again = time.monotonic() + 5
-            while self.process.poll() is None and time.monotonic() < again:
-                self.read()
 
     def type(self, text: str) -> None:
         os.write(self._ours, text.encode())

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -56,7 +57,7 @@ def test_ctrl_c_ends_the_wait_and_not_the_run(daemon: KalaProcess, kala: Cli) ->
     daemon.create(name="one", command="bash -c 'echo begun; sleep 60'")
     with Terminal(kala.url, "jobs", "start", "one", "--wait", columns=300) as terminal:
         terminal.wait("begun")
-        terminal.interrupt()
+        terminal.signal(signal.SIGINT)
         assert terminal.end() == 130
         assert "the run goes on: `kala runs output" in terminal.text
     (run,) = kala.json("runs", "list", "--job", "one")["runs"]

@@ -1,6 +1,5 @@
 """`kala import`: the jobs of another server, into the database of a daemon that is down, or into one that runs."""
 
-import json
 import logging
 import re
 import sys
@@ -14,6 +13,7 @@ import msgspec
 import trio
 from msgspec import Raw, Struct
 
+from kala.client.faults import refusal
 from kala.client.server import base_of
 from kala.clock import Clock
 from kala.daemon import new_driver
@@ -132,7 +132,8 @@ def into_daemon(url: str, source: Source, done: Done) -> ImportReport:
             try:
                 answer = client.post(address, content=portion.data, headers={"Content-Type": "application/json"})
                 if answer.status_code != httpx2.codes.OK:
-                    raise ImportStopped(report, f"{address} answered {answer.status_code}: {_error_in(answer)}")
+                    said = refusal(answer.status_code, answer.content)
+                    raise ImportStopped(report, f"{address} answered {answer.status_code}: {said}")
                 add(report, msgspec.json.decode(answer.content, type=ImportReport))
             except (httpx2.HTTPError, httpx2.InvalidURL) as error:
                 raise ImportStopped(report, f"{address}: {error or type(error).__name__}") from None
@@ -140,13 +141,6 @@ def into_daemon(url: str, source: Source, done: Done) -> ImportReport:
                 raise ImportStopped(report, f"{address} does not answer as a daemon of this program") from None
             done(portion.jobs)
     return report
-
-
-def _error_in(answer: httpx2.Response) -> str:
-    try:
-        return str(answer.json()["error"])
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
-        return shortened(answer.text)
 
 
 @contextmanager

@@ -1,6 +1,9 @@
 """What can go wrong between a client and a daemon. `commands/exits.py` says what a shell gets for each."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
 
 from kala.errors import KalaError, shortened
 
@@ -18,6 +21,16 @@ class Answered(KalaError):
     def __init__(self, status: int, error: str, fields: Mapping[str, str] | None = None) -> None:
         self.status, self.fields = status, dict(fields or {})
         super().__init__(error)
+
+
+def refusal(status: int, body: bytes) -> Answered:
+    """What an answer of 400 and above says. A body that is not a daemon's is told as it is, shortened."""
+    try:
+        said = msgspec.json.decode(body, type=dict[str, Any])
+        error, fields = str(said["error"]), {str(path): str(fault) for path, fault in said.get("fields", {}).items()}
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, AttributeError):
+        error, fields = shortened(" ".join(body.decode(errors="replace").split()), 200), {}
+    return Answered(status, error or f"answered {status}", fields)
 
 
 class Ambiguous(KalaError):

@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
@@ -12,8 +13,8 @@ import msgspec
 
 from kala import __version__
 from kala.calls.proxies import Proxies
-from kala.client.faults import Ambiguous, Answered, NoSuchJob, Unreachable
-from kala.errors import SettingsError, shortened
+from kala.client.faults import Ambiguous, Answered, NoSuchJob, Unreachable, refusal
+from kala.errors import SettingsError
 
 PAGE = 1_000
 """Jobs or runs in a page when all are read: what a daemon gives at most."""
@@ -118,13 +119,7 @@ class Server:
 
     def jobs(self, **filters: Any) -> Iterator[Object]:
         """All jobs that fit, page by page."""
-        after: str | None = None
-        while True:
-            page = self.jobs_page(PAGE, after, **filters)
-            yield from page.items
-            if page.next is None:
-                return
-            after = page.next
+        return pages(partial(self.jobs_page, PAGE, **filters))
 
     def job(self, wanted: str) -> Object:
         """The job with this id, or else with this name. Raises `NoSuchJob`, `Ambiguous`."""
@@ -161,16 +156,19 @@ class Server:
 
     def runs(self, **filters: Any) -> Iterator[Object]:
         """All runs that fit, page by page."""
-        after: str | None = None
-        while True:
-            page = self.runs_page(PAGE, after, **filters)
-            yield from page.items
-            if page.next is None:
-                return
-            after = page.next
+        return pages(partial(self.runs_page, PAGE, **filters))
 
     def run(self, run_id: str) -> Object:
         return dict(self.ask("GET", f"/run/{quote(run_id, safe='')}/")["run"])
+
+
+def pages(page_after: Callable[[str | None], Found]) -> Iterator[Object]:
+    """What is on all pages, of which each is asked for with what the one before says."""
+    page = page_after(None)
+    yield from page.items
+    while page.next is not None:
+        page = page_after(page.next)
+        yield from page.items
 
 
 def base_of(url: str) -> str:
@@ -189,11 +187,5 @@ def given(params: Params | None) -> list[tuple[str, str | int | float | bool | N
 
 def refuse(answer: httpx2.Response) -> None:
     """Raise `Answered` for an answer of 400 and above, or one that leads elsewhere."""
-    if answer.status_code < 300:
-        return
-    try:
-        said = msgspec.json.decode(answer.content, type=dict[str, Any])
-        error, fields = str(said["error"]), {str(path): str(fault) for path, fault in said.get("fields", {}).items()}
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, AttributeError):
-        error, fields = shortened(" ".join(answer.text.split()), 200), {}
-    raise Answered(answer.status_code, error or f"answered {answer.status_code}", fields)
+    if answer.status_code >= 300:
+        raise refusal(answer.status_code, answer.content)

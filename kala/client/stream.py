@@ -15,7 +15,7 @@ from trio_websocket import (
     open_websocket_url,
 )
 
-from kala.client.faults import Answered, Unreachable
+from kala.client.faults import Unreachable, refusal
 from kala.client.server import Params, base_of, given
 from kala.events import HELLO, RELOAD
 
@@ -78,10 +78,10 @@ class Stream:
                         patience.deadline = trio.current_time() + SILENCE
         except trio.TooSlowError:
             return "it is silent"
-        except ConnectionRejected as refusal:
-            if 400 <= refusal.status_code < 500:
-                raise Answered(refusal.status_code, *error_in(refusal.body)) from None
-            return f"it answers {refusal.status_code}"
+        except ConnectionRejected as rejected:
+            if 400 <= rejected.status_code < 500:
+                raise refusal(rejected.status_code, rejected.body or b"") from None
+            return f"it answers {rejected.status_code}"
         except ConnectionClosed as end:
             return (end.reason.reason if end.reason is not None else None) or "the connection broke off"
         except (HandshakeError, OSError, trio.BrokenResourceError) as error:
@@ -98,12 +98,3 @@ class Stream:
         if events:
             self._after = events[-1]["id"]
             await self._out.send(events)
-
-
-def error_in(body: bytes | None) -> tuple[str, dict[str, str]]:
-    """The sentence and the fields of a refusal's body."""
-    try:
-        said = msgspec.json.decode(body or b"", type=dict[str, Any])
-        return str(said["error"]), dict(said.get("fields") or {})
-    except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
-        return "the daemon refuses it", {}

@@ -3,7 +3,6 @@
 from kala import events, schedule
 from kala.clock import SECOND, Moment
 from kala.errors import Stale
-from kala.events import Event
 from kala.job import Job, Record, Run, replace
 from kala.ledger.change import (
     DISABLED,
@@ -25,7 +24,7 @@ from kala.ledger.change import (
 )
 from kala.ledger.ends import finished
 from kala.ledger.gaps import with_gap
-from kala.ledger.notices import owing, owing_late
+from kala.ledger.notices import MISSED, owing, owing_late
 from kala.states import State, Trigger
 
 LATE = 60 * SECOND
@@ -64,14 +63,13 @@ def _take(
     if on and policy == "skip":
         skipped = with_gap(record, State.SKIPPED, OVERLAP, occurrence, occurrence, 1, now, run_id, blocker_in(record))
         return replace(skipped, record=moved(skipped.record, occurrence, record.remaining))
-    rows: tuple[Run, ...] = ()
-    told: tuple[Event, ...] = ()
+    before = Change(record)
     if on and policy in ("queue", "replace"):
-        made = _without_waiting(record, REPLACED if policy == "replace" else OVERLAP, now, run_id)
+        before = _without_waiting(record, REPLACED if policy == "replace" else OVERLAP, now)
         if policy == "replace":
-            made = _ending(made, now, instance)
-            on = is_on(made.record)
-        record, rows, told = made.record, made.rows, made.events
+            before = _ending(before, now, instance)
+            on = is_on(before.record)
+        record = before.record
     moment = expected(record, occurrence)
     run = Run(run_id, record.id, occurrence, trigger, State.WAITING, now, version=record.version)
     run = replace(run, not_before=moment if now < moment else None, due=moment if moment != occurrence else None)
@@ -82,7 +80,7 @@ def _take(
     remaining = None if record.remaining is None else record.remaining - 1
     record = moved(replace(record, open=(*record.open, run)), occurrence, remaining)
     record = owing_late(record, run, now, instance)
-    return Change(record, rows, events=(*told, event_of(events.RUN_CLAIMED, now, run)), answer=run)
+    return merged(before, Change(record, events=(event_of(events.RUN_CLAIMED, now, run),), answer=run))
 
 
 def admitted(run: Run, instance: str, slot: bool) -> Run:
@@ -96,7 +94,7 @@ def blocker_in(record: Record) -> Moment | None:
     return next((run.scheduled_for for run in record.open if not has_not_begun(run)), None)
 
 
-def _without_waiting(record: Record, reason: str, now: Moment, run_id: str) -> Change:
+def _without_waiting(record: Record, reason: str, now: Moment) -> Change:
     """One occurrence waits, the latest: one that waits already is skipped, and gives back its count.
 
     Under `queue` those that `catch_up: all` made good are wanted all.
@@ -104,17 +102,14 @@ def _without_waiting(record: Record, reason: str, now: Moment, run_id: str) -> C
     all_wanted = record.job.catch_up == "all" and reason == OVERLAP
     alike = {Trigger.SCHEDULE} if all_wanted else {Trigger.SCHEDULE, Trigger.CATCH_UP}
     waiting = [run for run in record.open if run.trigger in alike and has_not_begun(run)]
-    blocker = blocker_in(record)
-    rows: tuple[Run, ...] = ()
-    told: tuple[Event, ...] = ()
+    blocker, change = blocker_in(record), Change(record)
     for run in waiting:
-        record = replace(record, open=tuple(r for r in record.open if r is not run))
-        at = run.scheduled_for
-        change = with_gap(record, State.SKIPPED, reason, at, at, 1, now, run.id, blocker)
-        record, rows, told = change.record, rows + change.rows, told + change.events
+        record = replace(change.record, open=tuple(r for r in change.record.open if r is not run))
         if record.remaining is not None and run.version >= record.schedule_version:
             record = replace(record, remaining=record.remaining + 1)
-    return Change(record, rows, events=told)
+        at = run.scheduled_for
+        change = merged(change, with_gap(record, State.SKIPPED, reason, at, at, 1, now, run.id, blocker))
+    return change
 
 
 def _ending(change: Change, now: Moment, instance: str) -> Change:
@@ -153,27 +148,23 @@ def catch_up(record: Record, *, now: Moment, run_id: str, instance: str, slot: b
     trigger = Trigger.CATCH_UP if record.job.schedule else Trigger.NOW
     if not taken and because != DISABLED and now - expected(record, last) <= LATE:
         taken, trigger = [last], Trigger.SCHEDULE
-    missed = count - len(taken)
-    rows: tuple[Run, ...] = ()
-    told: tuple[Event, ...] = ()
-    if missed:
+    change, answer = Change(record), None
+    if missed := count - len(taken):
         if taken:
             last = plan_of(record.job).last_before(taken[0]) or first
-        gap_id = derived_id(run_id, "gap")
-        change = with_gap(record, state, because, first, last, missed, now, gap_id)
+        change = with_gap(record, state, because, first, last, missed, now, derived_id(run_id, "gap"))
         record = moved(change.record, last, record.remaining)
-        rows, told = change.rows, change.events
         if state is State.MISSED and record.gap is not None:
-            record = owing(record, "missed", record.gap, now, instance)
-    answer = None
+            record = owing(record, MISSED, record.gap, now, instance)
+        change = replace(change, record=record)
     begins = len(taken) - 1 if overlap_of(record) == "replace" else 0  # the one that starts, when nothing is on
     for number, occurrence in enumerate(taken):
         one_id = run_id if number == begins else derived_id(run_id, str(number))
         free = slot and number == begins
-        change = _take(record, occurrence, trigger, now=now, run_id=one_id, instance=instance, slot=free)
-        record, rows, told = change.record, rows + change.rows, told + change.events
-        answer = change.answer if number == begins else answer
-    return Change(record, rows, events=told, answer=answer)
+        one = _take(change.record, occurrence, trigger, now=now, run_id=one_id, instance=instance, slot=free)
+        change = merged(change, one)
+        answer = one.answer if number == begins else answer
+    return replace(change, answer=answer)
 
 
 def passed(record: Record, first: Moment, now: Moment) -> tuple[list[Moment], int, Moment]:

@@ -116,15 +116,7 @@ async def run_command(
     if stop is not None and stop.requests:
         return failed(number, asked, "cancelled before its start", State.CANCELLED)
     try:
-        arguments = programs.arguments(argv)
-        path = programs.find(argv[0], environment, directory)
-        child = Child(
-            path,
-            arguments,
-            programs.entries(environment),
-            None if directory is None else programs.encoded(directory, "the directory"),
-            tail=output or Tail(OUTPUT_LIMIT),
-        )
+        child = child_of(argv, environment, directory, tail=output or Tail(OUTPUT_LIMIT))
     except CommandError as error:
         return failed(number, asked, str(error))
     watched = Watched(child, timeout, on_start)
@@ -134,8 +126,24 @@ async def run_command(
     if child.error is not None:
         if not isinstance(child.error, OSError):
             raise child.error
-        return failed(number, asked, programs.explanation(child.error, argv[0], path, directory))
+        return failed(number, asked, programs.explanation(child.error, argv[0], child.path, directory))
     return report(child, number, asked, clock, state, timeout)
+
+
+def child_of(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    directory: str | None,
+    *,
+    tail: Tail,
+    most: int = sys.maxsize,
+    errors: int | None = None,
+) -> Child:
+    """The program, found and encoded, to be started. Raises CommandError when there is none, or it cannot be."""
+    arguments = programs.arguments(argv)
+    path = programs.find(argv[0], environment, directory)
+    folder = None if directory is None else programs.encoded(directory, "the directory")
+    return Child(path, arguments, programs.entries(environment), folder, tail=tail, most=most, errors=errors)
 
 
 async def attend(watched: Watched, kill_after: float, stop: Stop | None) -> State | None:
@@ -225,21 +233,12 @@ def ending(child: Child, exit_code: int | None, signal_number: int | None) -> st
 async def substitute(argv: Sequence[str], environment: Mapping[str, str], directory: str | None = None) -> str:
     """The standard output of a command, for what stands in backticks. Raises CommandError when it fails, is missing,
     prints more than 1 MiB, or takes longer than 30 s. Leaves no process, also when cancelled."""
-    arguments = programs.arguments(argv)
-    path = programs.find(argv[0], environment, directory)
-    child = Child(
-        path,
-        arguments,
-        programs.entries(environment),
-        None if directory is None else programs.encoded(directory, "the directory"),
-        tail=Tail(MAX_SUBSTITUTE),
-        most=MAX_SUBSTITUTE,
-        errors=null_device(),
-    )
+    tail = Tail(MAX_SUBSTITUTE)
+    child = child_of(argv, environment, directory, tail=tail, most=MAX_SUBSTITUTE, errors=null_device())
     state = await attend(Watched(child, SUBSTITUTE_TIMEOUT, None), 0, None)
     name = shortened(argv[0])
     if isinstance(child.error, OSError):
-        raise CommandError(programs.explanation(child.error, argv[0], path, directory))
+        raise CommandError(programs.explanation(child.error, argv[0], child.path, directory))
     if child.error is not None:
         raise child.error
     if state is State.TIMED_OUT:

@@ -61,11 +61,6 @@ class Store:
         """Why nothing can be written now; None when it can."""
         return self._writer.fault
 
-    @property
-    def loaded(self) -> bool:
-        """The jobs have been read."""
-        return self._loaded
-
     def demand_loaded(self) -> None:
         """Raise why the jobs have not been read yet."""
         if not self._loaded and self.fault is not None:

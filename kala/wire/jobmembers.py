@@ -116,28 +116,26 @@ NOTIFY_MEMBERS: dict[str, Check] = {
 NOTIFY_NAMES = {name.casefold(): name for name in NOTIFY_MEMBERS}
 
 
-@check({"type": "array", "items": members_schema(NOTIFY_MEMBERS, ("url",)), "maxItems": MAX_NOTIFY})
+@check(members_schema(NOTIFY_MEMBERS, ("url",)))
+def target(value: object, path: str, faults: Faults) -> object:
+    """An address, and what is posted there. What a URL may be, `remote.check` knows; one at fault keeps its place."""
+    members: dict[str, object] = {}
+    if isinstance(value, dict):
+        members = sound(canonical(value, NOTIFY_NAMES), NOTIFY_MEMBERS, f"{path}.", faults)
+        if members.get("on") == [] and not any(one.startswith(f"{path}.on") for one in faults):
+            faults[f"{path}.on"] = f"names nothing: of {', '.join(KINDS)}"
+    else:
+        faults[path] = f"must be an object, not {came(value)}"
+    return msgspec.convert({"url": "", **members}, Notify)
+
+
+_targets = list_of(target, MAX_NOTIFY)
+
+
+@check(_targets.schema)
 def notices(value: object, path: str, faults: Faults) -> object:
-    """Where to post what became of runs: a list of objects, each in its place. What a URL may be, `remote.check`
-    knows."""
-    if not isinstance(value, list):
-        faults[path] = f"must be a list, not {came(value)}"
-        return None
-    if len(value) > MAX_NOTIFY:
-        faults[path] = f"has {len(value):,} items, and at most {MAX_NOTIFY} are taken"
-        return None
-    read = []
-    for place, one in enumerate(value):
-        here = f"{path}[{place}]"
-        members: dict[str, object] = {}
-        if isinstance(one, dict):
-            members = sound(canonical(one, NOTIFY_NAMES), NOTIFY_MEMBERS, f"{here}.", faults)
-            if members.get("on") == [] and not any(path.startswith(f"{here}.on") for path in faults):
-                faults[f"{here}.on"] = f"names nothing: of {', '.join(KINDS)}"
-        else:
-            faults[here] = f"must be an object, not {came(one)}"
-        read.append(msgspec.convert({"url": "", **members}, Notify))
-    return read or None
+    """Where to post what became of runs: a list of objects; an empty one is not set."""
+    return _targets(value, path, faults) or None
 
 
 REMOTE_MEMBERS: dict[str, Check] = {

@@ -31,6 +31,7 @@ from kala.drivers.contract import Driver
 from kala.errors import KalaError, SettingsError, StoreRefused, StoreUnavailable
 from kala.housekeeping import Housekeeping
 from kala.hub import Hub
+from kala.job import COLLECTION
 from kala.lease import TTL, Lease
 from kala.logs import fields
 from kala.notices import poster
@@ -45,9 +46,6 @@ from kala.web.serve import serve
 
 log = logging.getLogger(__name__)
 
-COLLECTION = 20_000, 20, 50
-"""Thresholds of the garbage collector. What lives long is records, which it does not look at, and what is short-lived
-goes by its count: at the default of 700 a burst of runs pays a tenth of its time for looking."""
 KILL_AFTER = 10.0
 """Seconds from TERM to KILL for runs that outlast the drain, and again until they are given up."""
 SYNC = 1.0

@@ -16,6 +16,9 @@ from kala.states import State, Trigger
 
 LOCAL, REMOTE = 0, 1
 MAX_RESULTS = 20
+COLLECTION = 20_000, 20, 50
+"""Thresholds of the garbage collector for a process that runs jobs. What lives long is records, which it does not look
+at, and what is short-lived goes by its count: at the default of 700 a burst of runs pays a tenth of its time for it."""
 _RESULT = struct.Struct("<qfHBB")  # started, duration in seconds, retries, state, trigger: 16 bytes
 _STATES, _TRIGGERS = tuple(State), tuple(Trigger)
 

@@ -19,7 +19,7 @@ from kala.clock import Moment
 from kala.drivers.contract import Conflict, Element
 from kala.drivers.memory import MemoryDriver
 from kala.hub import Hub
-from kala.job import Record, Run, replace
+from kala.job import COLLECTION, Record, Run, replace
 from kala.lease import Lease
 from kala.ledger import LEAD, Change
 from kala.scheduler import Scheduler
@@ -34,8 +34,6 @@ BEFORE = 2 * LEAD
 """A daemon that is down from a moment on has not claimed yet what comes then."""
 RECENT = 10_000
 """Runs set off by others that are remembered when they have ended: a new instance asks for what was under way."""
-COLLECTION = 20_000, 20, 50
-"""As `daemon.py` has it."""
 FOR_EVER = 10_000 * 366 * 86_400.0
 """Seconds. Whoever waits for what never comes is told so then, which is at once."""
 NO_LIMIT = 1 << 30

@@ -246,3 +246,22 @@ def test_a_schedule_is_left(given: dict[str, object], then: list[str], rows: lis
     assert lines(change.record.open) == then
     assert lines(change.rows) == rows
     assert change.record.gap is None
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "rows"),
+    [
+        pytest.param(at(5) - 1, ["schedule 5 waiting"], [], id="before its moment it cannot have begun"),
+        pytest.param(at(5), [], [f"schedule 5 lost {BECAUSE}"], id="at its moment it may have"),
+    ],
+)
+def test_what_a_dead_instance_had_claimed_early(now: int, then: list[str], rows: list[str]) -> None:
+    early = run("r", at(5), instance="dead", not_before=at(5))
+    change = take_over(record(cursor=at(6), open=(early,)), now=now)
+    assert (lines(change.record.open), lines(change.rows)) == (then, rows)
+
+
+def test_an_attempt_that_was_cut_off_began_after_the_one_before() -> None:
+    left = replace(LEFT, attempts=(attempt(FAILED, ended=at(3)),))
+    (again,) = take_over(record(job(on_lost="rerun"), open=(left,))).record.open
+    assert [(one.number, one.started, one.ended) for one in again.attempts[1:]] == [(2, at(3), at(5))]

@@ -39,6 +39,11 @@ def test_those_that_come_within_every_are_one() -> None:
     assert owed(ended(now, FAILED, at(15), name="r5")) == ["failure a 15"]
 
 
+def test_of_two_at_one_moment_the_first_may_be_on_its_way() -> None:
+    now = ended(ended(watched(notify()), FAILED, at(0), name="r0"), FAILED, at(0), name="r1")
+    assert owed(now) == ["failure a 0", "failure a 0"]
+
+
 def test_each_kind_and_address_has_its_own_limit() -> None:
     targets = [notify(every="PT5M"), notify(url=B, every="PT0S")]
     now = ended(watched(*targets), FAILED, at(0), name="r0")
@@ -89,6 +94,12 @@ def test_what_waits_because_of_every_holds_up_no_other_kind() -> None:
     assert owed(now) == [f"missed a {24 * 60 + 20}"]
     now = ended(now, FAILED, at(40))
     assert [told(one) for one in ledger.next_notices(now)] == ["failure a 40"]
+
+
+def test_of_several_kinds_that_are_to_be_sent_at_once_the_first_goes_first() -> None:
+    now = ended(claimed(watched(notify("failure", "late", late_after="PT59S")), 60), FAILED, at(1))
+    assert owed(now) == ["late a 1", "failure a 1"]
+    assert [told(one) for one in ledger.next_notices(now)] == ["late a 1"]
 
 
 # Not taken.

@@ -6,7 +6,7 @@ import pytest
 from records import at, attempt, decided, job, line, lines, record, run, standing
 
 from kala import ledger
-from kala.job import Delivery, Record, Run
+from kala.job import Delivery, Record, Run, replace
 from kala.ledger import Change
 from kala.states import State, Trigger
 
@@ -176,3 +176,15 @@ def test_a_run_that_someone_ends_already_is_not_replaced() -> None:
         "schedule 0 claimed, cancelled",
         "schedule 2 waiting overlap",
     ]
+
+
+@pytest.mark.parametrize(("version", "left"), [(1, 4), (2, 5)])
+def test_what_is_skipped_gives_back_its_count_to_its_own_schedule_alone(version: int, left: int) -> None:
+    """Given an occurrence that waits, of the job's schedule or of the one before it."""
+    waits = run("w", at(1), State.WAITING, version=version)
+    before = record(job("R9/2030-01-01T00:00:00Z/PT1M"), cursor=at(2), remaining=5, open=(run("on"), waits))
+    before = replace(before, version=2, schedule_version=2)
+    more = {"run_id": "n", "instance": "i", "slot": True}
+    change = decided(ledger.claim, before, version=2, cursor=at(2), now=at(2), **more)
+    assert lines(change.record.open) == ["schedule 0 claimed", "schedule 2 waiting overlap"]
+    assert change.record.remaining == left

@@ -162,3 +162,23 @@ def test_what_is_wanted_no_more_is_not_retried(how: str) -> None:
     change = end(before, State.FAILED, at(2))
     assert change.record.open == ()
     assert [row.state for row in change.rows] == [State.FAILED]
+
+
+def test_each_delay_of_a_run_is_spread_by_itself() -> None:
+    assert len(set(delays(job(retries=5, retry_delay="PT10S"), "r"))) == 5
+
+
+def test_a_delay_counts_from_when_the_end_is_decided() -> None:
+    """Given an attempt whose end could not be recorded for three minutes."""
+    before = record(job(retries=1, retry_delay="PT1M"), cursor=None, open=(run(),))
+    more = {"output": b"", "children": (), "instance": "i"}
+    late = attempt(State.FAILED, ended=at(1))
+    (waits,) = decided(ledger.end_attempt, before, run_id="r", attempt=late, now=at(4), **more).record.open
+    assert waits.not_before == pytest.approx(at(5), abs=6 * SECOND)
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.TIMED_OUT])
+def test_a_retry_whose_turn_comes_after_epsilon_ends_as_its_last_attempt_did(state: State) -> None:
+    before = end(record(job(retries=9, epsilon="PT3M"), cursor=None, open=(run(),)), state, at(2)).record
+    change = begin(before, at(3, 1))
+    assert (change.record.open, lines(change.rows)) == ((), [f"schedule 0 {state}"])

@@ -194,3 +194,18 @@ async def test_a_repeated_start_finds_its_run_while_paused() -> None:
         with pytest.raises(Paused):
             await world.service.start(job, key="another")
         assert len(world.started) == 1
+
+
+@simulated
+async def test_a_pause_covers_its_first_and_its_last_moment() -> None:
+    world = World(MemoryDriver(), TrioClock(START))
+    async with world.up():
+        await world.until(10)
+        assert not world.scheduler.pause.covers(START + 10 * SECOND)
+        await world.service.set_paused(True)
+        on = [world.scheduler.pause.covers(START + 10 * SECOND + more) for more in (-1, 0, 1)]
+        assert on == [False, True, True]
+        await world.until(20)
+        await world.service.set_paused(False)
+        over = [world.scheduler.pause.covers(START + 20 * SECOND + more) for more in (-1, 0, 1)]
+        assert over == [True, True, False]

@@ -27,6 +27,7 @@ def create(definition: Job, *, now: int = T0, disabled: bool = False) -> Change:
         pytest.param(job(MINUTELY), at(-1), "next 0, ∞ left", id="R"),
         pytest.param(job(MINUTELY), at(0), "next 0, ∞ left", id="it starts now"),
         pytest.param(job(MINUTELY), at(0, 1), "next 0, ∞ left", id="it has started since: late"),
+        pytest.param(job(MINUTELY), at(1), "next 0, ∞ left", id="it has started a minute ago: just late"),
         pytest.param(job(MINUTELY), at(1, 1), "next 2, ∞ left", id="it has started long since"),
         pytest.param(job("R3/2030-01-01T00:00:00Z/PT1M"), at(9), "next 9, 4 left", id="R3 that has started"),
         pytest.param(job(ONCE), at(0, 1), "next 0, 1 left", id="R0 that has passed since: late"),

@@ -230,3 +230,17 @@ def test_every_hour_is_every_hour_that_there_is(zone: str, begin: str, count: in
     assert len(found) == plan.count_between(start - 1, end - 1) == count
     if zone != "Australia/Lord_Howe":
         assert found == [start + HOUR // 2 + k * HOUR for k in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "found"),
+    [
+        ("30 */2 * * *", "2026-03-29T00:00", ["04:30", "06:30"]),  # an hour that is left out is not made good
+        ("30 */2 * * *", "2026-10-25T00:00", ["02:30", "02:30"]),  # and one that comes twice counts twice
+        ("30 0-22/2 * * *", "2026-03-29T00:00", ["03:30", "04:30"]),
+        ("30 0-22/2 * * *", "2026-10-25T00:00", ["02:30", "04:30"]),
+    ],
+)
+def test_hours_with_a_step_are_every_hour_when_they_begin_with_a_star(text: str, at: str, found: list[str]) -> None:
+    plan = parse(text, "Europe/Berlin")
+    assert [plan.local(one)[11:16] for one in islice(plan.ahead(moment(at)), 2)] == found

@@ -61,6 +61,10 @@ def test_changes_of_a_year(zone: str, year: int, expected: list[tuple[str, int, 
             "08:00 does not exist on 2011-12-30 in Pacific/Apia: a day later",
         ),
         (
+            "R/2011-12-28T08:00:00/P1D", "Pacific/Apia", "shift", "2011-12-30T18:00", "2011-12-31T08:00:00+14:00",
+            "08:00 does not exist on 2011-12-30 in Pacific/Apia: a day later",
+        ),
+        (
             "0 8 * * *", "Pacific/Apia", "shift", "2011-12-30T18:00", "2011-12-31T08:00:00+14:00",
             "08:00 does not exist on 2011-12-30 in Pacific/Apia: a day later",
         ),
@@ -106,10 +110,12 @@ def test_what_is_said_of_an_occurrence(text: str, zone: str, gap: str, at: str, 
         ("europe/berlin", "there is no time zone 'europe/berlin': did you mean Europe/Berlin?"),
         ("New York", "there is no time zone 'New York': did you mean America/New_York?"),
         ("utc", "there is no time zone 'utc': did you mean UTC?"),
+        ("buenos aires", "there is no time zone 'buenos aires': did you mean America/Argentina/Buenos_Aires?"),
         ("America", "there is no time zone 'America'"),
+        ("Germany", "there is no time zone 'Germany'"),
         (
             "right/Europe/Berlin",
-            "there is no time zone 'right/Europe/Berlin'",
+            "there is no time zone 'right/Europe/Berlin': did you mean Europe/Berlin?",
         ),  # with leap seconds, which are not counted
         ("../etc/passwd", "there is no time zone '../etc/passwd'"),
         ("/etc/localtime", "there is no time zone '/etc/localtime'"),
@@ -121,7 +127,7 @@ def test_what_is_said_of_an_occurrence(text: str, zone: str, gap: str, at: str, 
 def test_zones_that_there_are_not(zone: str, fault: str) -> None:
     with pytest.raises(ZoneError) as refusal:
         parse("0 8 * * *", zone)
-    assert refusal.value.fault.startswith(fault)
+    assert refusal.value.fault == fault
     assert refusal.value.text == zone
 
 

@@ -3,9 +3,15 @@
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+
+from kala.clock import from_datetime, rfc3339
+from kala.job import Job, Record
+from kala.ledger import LATE
+from kala.web.schedules import Schedules
 
 from .server import FUTURE, Server, until
 
@@ -163,3 +169,21 @@ def test_the_rarest_of_schedules_holds_nobody_up(server: Server) -> None:
     thread.join()
     assert len(answers[0]["next"]) == 60
     assert longest < 1, "0.1 s on an idle machine, of the 2 s that it takes"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "late", "first"),
+    [
+        pytest.param("R/2030-01-01T00:00:00Z/PT1S", LATE, 0, id="late, and runs"),
+        pytest.param("R/2030-01-01T00:00:00Z/PT1S", LATE + 5_000_000, 5, id="for catch-up to decide about"),
+        pytest.param("R0/2030-01-01T00:00:00Z/", LATE + 5_000_000, 0, id="the only one runs, however late"),
+    ],
+)
+def test_what_has_passed_and_is_not_claimed_yet_comes_next_while_it_is_late(
+    schedule: str, late: int, first: int
+) -> None:
+    start = from_datetime(datetime(2030, 1, 1, tzinfo=UTC))
+    service = cast(Any, SimpleNamespace(clock=SimpleNamespace(now=lambda: start + late)))
+    record = Record("J", Job("j", "true", schedule=schedule), start, cursor=start, remaining=None)
+    coming = list(Schedules(service)._ahead(record, 1))
+    assert [one.at for one in coming] == [rfc3339(start + first * 1_000_000)]

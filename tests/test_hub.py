@@ -278,3 +278,16 @@ def test_under_load_everyone_hears_everything_once_and_in_order(seed: int) -> No
         assert all(into == list(range(1, hub.last + 1)) for into in heard)
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+@trio_test
+async def test_more_at_once_than_the_ring_keeps_cuts_off_whoever_listens() -> None:
+    hub = Hub()
+    with hub.listen() as listener:
+        hub.publish_nowait(some(RING + SLACK + 1))
+        with pytest.raises(Lagged):
+            await anext(listener)
+        # who comes after that hears what follows
+        with hub.listen() as other:
+            hub.publish_nowait(some(1))
+            assert (await anext(other)).numbers == range(RING + SLACK + 2, RING + SLACK + 3)

@@ -174,3 +174,24 @@ async def test_what_went_wrong_is_the_output_where_there_is_none(stage: Stage) -
         live.add(printed)
         live.end_with(b"what went wrong")
         assert live.last() == (0, kept)
+
+
+@staged
+async def test_while_one_of_two_goes_on_following_much_is_held(stage: Stage) -> None:
+    live = stage.begin("one", limit=10)
+    live.join()
+    live.join()
+    live.leave()
+    say(live, b"x" * (ROOM // 2))
+    say(live, b"y" * (ROOM // 2))
+    assert live.read(0, 1) == (0, b"x")
+    live.leave()
+    say(live, b"z" * ROOM)
+    assert live.read(0, 1)[0] > 0
+
+
+@staged
+async def test_what_went_wrong_is_kept_whatever_the_limit(stage: Stage) -> None:
+    live = stage.begin("one", limit=0)
+    live.end_with(b"no such program")
+    assert live.last() == (0, b"no such program")

@@ -285,3 +285,7 @@ def test_a_cron_expression_has_no_start_that_could_be_past() -> None:
     job = taken(LOCAL_JOB | {"schedule": "30 0 8 * * MON-FRI", "time_zone": "Europe/Berlin"}).job
     assert (job.schedule, job.time_zone) == ("30 0 8 * * MON-FRI", "Europe/Berlin")
     assert taken(LOCAL_JOB | {"schedule": "@daily"}).job.schedule == "@daily"
+
+
+def test_text_may_be_as_long_as_the_limit_says() -> None:
+    assert taken({"name": "x" * 1_024, "command": "true"}).job.name == "x" * 1_024

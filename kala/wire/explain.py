@@ -94,7 +94,7 @@ def _why_not(run: Run, job: Job | None) -> str:
 def _waiting(run: Run, paused: bool) -> str:
     if paused:
         return f"waits ({_cause(run)}): the daemon is paused"
-    if run.reason == RETRY or (run.attempts and not run.reason):
+    if run.reason == RETRY:
         at = f" at {rfc3339(run.not_before)}" if run.not_before is not None else ""
         last = run.attempts[-1]
         error = f": {last.error}" if last.error else ""

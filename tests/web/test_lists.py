@@ -33,6 +33,9 @@ def test_the_list_is_whole_in_order_and_valid_while_jobs_come_and_go(either: Ser
         pages += page["jobs"]
         after = page["next"]
     assert pages == ids
+    # and one that holds all says that it was all
+    assert either.ask("GET", "/api/v1/job/?limit=120").json["next"] is None
+    assert either.ask("GET", "/api/v1/job/?limit=119").json["next"] == ids[118]
 
 
 @pytest.mark.slow

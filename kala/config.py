@@ -23,8 +23,8 @@ RUN_VARIABLES = frozenset(
 )
 """What a run is told about itself: a daemon that a run starts must not take these for its settings."""
 
-CLIENT_VARIABLES = frozenset({PREFIX + "URL"})
-"""What the commands that talk to a daemon read, beside which a daemon may be started."""
+CLIENT_VARIABLES = frozenset(PREFIX + name for name in ("URL", "MOVE_FROM_PASSWORD", "MOVE_TO_PASSWORD"))
+"""What other commands read, beside which a daemon may be started."""
 
 SUFFIXES = (".toml", ".json", ".yaml", ".yml")
 
@@ -63,7 +63,6 @@ def load(
     if "port" in values:
         values |= port_and_interface(values, given)
     settings = Settings(**values)
-    refuse_what_is_not_here(settings, given)
     return settings.with_notes([*notes, *remarks(settings, given)])
 
 
@@ -166,15 +165,6 @@ def port_and_interface(values: Mapping[str, Any], given: Mapping[str, Given]) ->
     return {"port": port, "interface": host}
 
 
-def refuse_what_is_not_here(settings: Settings, given: Mapping[str, Given]) -> None:
-    """Raise for an engine that is right, and that this version does not have."""
-    if settings.jobdb not in EMBEDDED:
-        raise SettingsError(
-            f"{given['jobdb'].source}: {settings.jobdb!r} cannot be had: this version has the embedded database only "
-            "(sqlite)"
-        )
-
-
 def remarks(settings: Settings, given: Mapping[str, Given]) -> list[Note]:
     """What someone who comes from the original should read in the log."""
     found: list[Note] = []
@@ -187,7 +177,7 @@ def remarks(settings: Settings, given: Mapping[str, Given]) -> list[Note]:
             Note("info", "every change is durable when it is answered: --persist-every and --no-tx-persist are idle")
         )
     idle = [name for name in given if name.startswith("jobdb_")]
-    if idle:
+    if idle and (settings.no_persist or settings.jobdb in EMBEDDED):
         flags = ", ".join(f"--{BY_NAME[squashed(name)].flag}" for name in idle)
         found.append(Note("warning", f"the embedded database has no use for {flags}"))
     if settings.profile:

@@ -7,7 +7,7 @@
       store      the writer
       scheduler  timers, runs
       lease      renewed in a thread of its own
-      upkeep     housekeeping, other daemons' changes, what dead ones left
+      upkeep     housekeeping, other daemons' changes, what dead ones left (`upkeep.py`)
 
 Whatever leaves the root nursery that is not foreseen is a bug: it ends the process, with exit code 1, and the
 supervisor starts it again. What was on then is decided by the next start.
@@ -15,6 +15,7 @@ supervisor starts it again. What was on then is decided by the next start.
 
 import gc
 import logging
+import math
 import os
 import resource
 import signal
@@ -23,7 +24,7 @@ from functools import partial
 
 import trio
 
-from kala import __version__, logs, recovery
+from kala import __version__, logs
 from kala.calls.connections import Connections
 from kala.clock import Clock
 from kala.drivers import driver_class
@@ -32,7 +33,7 @@ from kala.errors import KalaError, SettingsError, StoreRefused, StoreUnavailable
 from kala.housekeeping import Housekeeping
 from kala.hub import Hub
 from kala.job import COLLECTION
-from kala.lease import TTL, Lease
+from kala.lease import Lease
 from kala.logs import fields
 from kala.notices import poster
 from kala.processes.launch import allow_children
@@ -41,6 +42,8 @@ from kala.scheduler import Scheduler
 from kala.service import Service
 from kala.settings import EMBEDDED, Settings
 from kala.store import RETRY_FIRST, RETRY_LAST, Store
+from kala.store.spool import Spool
+from kala.upkeep import Upkeep
 from kala.web.app import create_app
 from kala.web.serve import serve
 
@@ -48,8 +51,8 @@ log = logging.getLogger(__name__)
 
 KILL_AFTER = 10.0
 """Seconds from TERM to KILL for runs that outlast the drain, and again until they are given up."""
-SYNC = 1.0
-"""Seconds between looks at what other daemons have written to a shared database."""
+DATABASE_ALONE = 5.0
+"""Seconds for which a stop waits for a database that is away, when nothing else is waited for."""
 FILES_A_RUN, FILES_ELSEWHERE = 4, 512
 """Descriptors: the pipe and handles of a run; connections, the database and the rest."""
 MOST_RUNS = 10_000
@@ -80,7 +83,7 @@ class Daemon:
     def __init__(self, settings: Settings) -> None:
         self.settings, self.clock, self.hub = settings, Clock(), Hub()
         self.driver = new_driver(settings)
-        self.store = Store(self.driver, self.clock, self.hub)
+        self.store = Store(self.driver, self.clock, self.hub, spool=new_spool(settings, self.driver))
         self.lease = Lease(self.driver, settings.node)
         self.connections = Connections()
         runner = Runner(
@@ -88,6 +91,7 @@ class Daemon:
             node=settings.node,
             environment=os.environ,
             output_limit=settings.output_limit,
+            most_output=lambda: self.driver.max_output,
             outputs=self.store.outputs,
             connections=self.connections,
             children=self.store.roster.children,
@@ -120,14 +124,16 @@ class Daemon:
             done_ttl=settings.done_ttl,
         )
         self._stop, self._hurry, self._drained = trio.Event(), trio.Event(), trio.Event()
+        self.upkeep = Upkeep(
+            self.store, self.lease, self.clock, self.scheduler.pause, shared=settings.shared, stop=self._stop
+        )
 
     async def live(self) -> None:
         """From start to stop. Raises `SettingsError`, `StoreRefused`, in groups."""
-        file = None if self.settings.no_persist else self.settings.database
         log.info(
             "kala %s starts",
             __version__,
-            extra=fields(pid=os.getpid(), database=self.driver.name, file=file, max_runs=self.max_runs),
+            extra=fields(pid=os.getpid(), database=self.driver.name, place=self.driver.place, max_runs=self.max_runs),
         )
         stop_web = trio.Event()
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
@@ -170,8 +176,8 @@ class Daemon:
                 await self.scheduler.pause.load()
                 await trio.to_thread.run_sync(partial(self.lease.take, shared=self.settings.shared))
             except StoreUnavailable as fault:
-                if delay == RETRY_FIRST:
-                    log.error("waiting for the database: %s", fault)
+                log.log(logging.ERROR if delay == RETRY_FIRST else logging.DEBUG, "waiting for the database: %s", fault)
+                self.store.not_yet(fault)
                 with trio.move_on_after(delay):
                     await self._stop.wait()
                 delay = min(delay * 2, RETRY_LAST)
@@ -185,30 +191,17 @@ class Daemon:
         async with trio.open_nursery() as writing:
             writing.start_soon(self.store.write)
             self.lease.start()
-            if await self._taken_over():
+            if await self.upkeep.take_over():
                 async with trio.open_nursery() as nursery:
                     await nursery.start(self._schedule)
                     nursery.start_soon(self.housekeeping.run)
-                    nursery.start_soon(self._look_after_others)
+                    nursery.start_soon(self.upkeep.run)
                     await self._stop.wait()
                     await self._drain()
                     nursery.cancel_scope.cancel()
             self.store.close()
+        await self.store.keep_rest()
         await trio.to_thread.run_sync(self._leave)
-
-    async def _taken_over(self) -> bool:
-        """Decide what dead daemons left, before anything starts, however long the database is away; False when told
-        to stop meanwhile."""
-        while not self._stop.is_set():
-            try:
-                await recovery.take_over(self.store, self.lease, self.clock)
-            except (StoreUnavailable, StoreRefused) as fault:
-                log.error("what dead daemons left cannot be decided yet: %s", fault)
-                with trio.move_on_after(RETRY_LAST):
-                    await self._stop.wait()
-            else:
-                return True
-        return False
 
     async def _schedule(self, *, task_status: trio.TaskStatus[None]) -> None:
         await self.scheduler.run(task_status=task_status)
@@ -217,15 +210,32 @@ class Daemon:
     async def _drain(self) -> None:
         """Nothing starts any more; what is on may finish, is ended, is killed; its records are written in any case."""
         self.scheduler.stop_starting()
-        if not await self._drained_within(self.settings.drain):
-            log.warning("ending runs", extra=fields(runs=self.scheduler.running))
-            self.scheduler.end_runs(hurry=self._hurry.is_set())
-        if not await self._drained_within(KILL_AFTER):
-            self.scheduler.end_runs(hurry=True)
-        self._hurry = trio.Event()
-        if not await self._drained_within(KILL_AFTER) and self.store.fault is not None:
-            self.store.close()  # it cannot be written: the store says what is lost
-            await self._drained.wait()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._mind_the_database)
+            if not await self._drained_within(self.settings.drain):
+                log.warning("ending runs", extra=fields(runs=self.scheduler.running))
+                self.scheduler.end_runs(hurry=self._hurry.is_set())
+            if not await self._drained_within(KILL_AFTER):
+                self.scheduler.end_runs(hurry=True)
+            self._hurry = trio.Event()
+            if not await self._drained_within(KILL_AFTER) and self.store.fault is not None:
+                self.store.close()  # it cannot be written: the store says what is kept, and what is lost
+                await self._drained.wait()
+            nursery.cancel_scope.cancel()
+
+    async def _mind_the_database(self) -> None:
+        """Close the store when nothing but a database that is away is waited for; after a second signal at once."""
+        since, hasty = math.inf, False
+        while trio.current_time() - since < DATABASE_ALONE:
+            await trio.sleep(0.1)
+            hasty |= self._hurry.is_set()
+            if self.scheduler.running or self.store.fault is None:
+                since = math.inf
+            elif hasty:
+                break
+            else:
+                since = min(since, trio.current_time())
+        self.store.close(hasty=hasty)
 
     async def _drained_within(self, seconds: float) -> bool:
         """Whether all runs have ended; a signal cuts the waiting short."""
@@ -242,33 +252,32 @@ class Daemon:
 
     def _leave(self) -> None:
         try:
-            self.lease.give_back()
+            if self.store.fault is None:
+                self.lease.give_back()
+            else:
+                self.lease.let_go()
         except KalaError as fault:
             log.warning("the lease could not be given back: %s", fault)
         self.driver.close()
 
-    async def _look_after_others(self) -> None:
-        """Adopt what other daemons write, where the database is shared, and decide what dead ones left."""
-        rounds = 0
-        while True:
-            await trio.sleep(SYNC)
-            rounds += 1
-            try:
-                if self.settings.shared:
-                    await self.store.sync()
-                if rounds % (TTL // 3) == 0:
-                    await recovery.take_over(self.store, self.lease, self.clock)
-            except (StoreUnavailable, StoreRefused) as fault:
-                log.debug("other daemons cannot be looked after: %s", fault)
-                await self.store.wait_up()
+
+def new_spool(settings: Settings, driver: Driver) -> Spool | None:
+    """Where results are kept that the database does not take; nowhere when nothing is to be kept."""
+    if settings.no_persist:
+        return None
+    folder = settings.spool_folder.absolute()
+    if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+        log.warning("%s cannot be written: results would not outlive a stop while the database is away", folder)
+    return Spool(settings.spool_folder, f"{driver.name} {driver.place}")
 
 
 def new_driver(settings: Settings) -> Driver:
     """The driver of the database that the settings name. Raises `SettingsError`."""
     if settings.no_persist:
         return driver_class("memory")()
-    engine = "sqlite" if settings.jobdb in EMBEDDED else settings.jobdb
-    return driver_class(engine)(settings.database)  # type: ignore[call-arg]
+    if settings.jobdb in EMBEDDED:
+        return driver_class("sqlite")(settings.database)  # type: ignore[call-arg]
+    return driver_class(settings.jobdb)(settings.server)  # type: ignore[call-arg]
 
 
 def runs_that_files_allow() -> int:

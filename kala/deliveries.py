@@ -89,7 +89,7 @@ class Deliveries:
                         job_id, partial(ledger.advance, run_id=run_id, job_id=target), patient=True
                     )
                 except (Stale, JobNotFound):
-                    break
+                    continue  # it is recorded, or somebody else has decided: look again
                 except KalaError as fault:  # the next start delivers again, which is delivering once
                     log.error("that a delivery has settled could not be recorded: %s", fault)
                     break

@@ -118,6 +118,10 @@ class StoreUnavailable(KalaError):
     """The database cannot be reached, or cannot write, now. Trying again later is right."""
 
 
+class Kept(StoreUnavailable):
+    """The database is away, and a result is kept in a file until the next start."""
+
+
 class StoreRefused(KalaError):
     """The database will not have us (credentials, version, not a database): a person must act."""
 
@@ -139,6 +143,11 @@ class ValueTooLarge(KalaError):
 
 class SettingsError(KalaError):
     """A flag, variable or settings file that cannot be used."""
+
+
+def again(fault: KalaError) -> KalaError:
+    """The same, to be raised once more: one that is raised again and again would gather tracebacks."""
+    return type(fault)(*fault.args)
 
 
 def shortened(text: str, limit: int = 80) -> str:

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from heapq import nlargest
 
 import trio
+from msgspec import Struct
 
 from kala.clock import Moment
-from kala.drivers.contract import RunPage, RunQuery
-from kala.errors import Invalid, RunNotFound
+from kala.drivers.contract import RunQuery
+from kala.errors import Invalid, RunNotFound, StoreRefused, StoreUnavailable
 from kala.job import OnNow, Run, replace
 from kala.states import OPEN, State
 from kala.store import Store
@@ -20,6 +21,15 @@ AT_ONCE = 1_000
 """Records that are looked at without a pause: under a millisecond. After a time in which nothing was up, every job may
 have a range that grows."""
 _PLACE = re.compile("[0-9]{20}.+")
+
+
+class Page(Struct, frozen=True):
+    """Runs, and the token of the next page (None: that was all). `stale`: the database is away, and of what has ended
+    nothing is here."""
+
+    runs: list[Run]
+    next: str | None
+    stale: bool = False
 
 
 class History:
@@ -51,9 +61,12 @@ class History:
         live = self._store.outputs.get(run_id)
         return OnNow(started, 0 if live is None else live.size)
 
-    async def page(self, query: RunQuery) -> RunPage:
+    async def page(self, query: RunQuery) -> Page:
         """What is open or grows comes before what has ended. A run that ends between two pages may be in both; none
-        is left out. Raises `StoreUnavailable`, and `Invalid` for an `after` that no page gave."""
+        is left out. While the database is away a page with open ones is `stale`, and its `next` goes on with the rest.
+
+        Raises `StoreUnavailable` when there is nothing else to show, and `Invalid` for an `after` that no page gave.
+        """
         self._store.demand_loaded()
         runs: list[Run] = []
         where, token = (query.after[:1], query.after[1:]) if query.after is not None else (IN_MEMORY, "")
@@ -63,16 +76,21 @@ class History:
             runs = await self._in_memory(query, token)
             if len(runs) > query.limit:
                 runs = runs[: query.limit]
-                return RunPage(runs, IN_MEMORY + _place(runs[-1]))
+                return Page(runs, IN_MEMORY + _place(runs[-1]))
             token = ""
         ended = None if query.states is None else query.states - OPEN
         left = query.limit - len(runs)
         if (ended is not None and not ended) or not left:
-            return RunPage(runs, None if ended is not None and not ended else ENDED)
-        page = await self._store.runs(replace(query, states=ended, after=token or None, limit=left))
+            return Page(runs, None if ended is not None and not ended else ENDED)
+        try:
+            page = await self._store.runs(replace(query, states=ended, after=token or None, limit=left))
+        except (StoreUnavailable, StoreRefused):
+            if not runs:
+                raise
+            return Page(runs, ENDED, stale=True)
         known = {run.id for run in runs}
         found = [*runs, *(run for run in page.runs if run.id not in known)]
-        return RunPage(found, None if page.next is None else ENDED + page.next)
+        return Page(found, None if page.next is None else ENDED + page.next)
 
     async def _in_memory(self, query: RunQuery, token: str) -> list[Run]:
         """The first of them after `token`, one more than a page has. What ends meanwhile is in the history by then."""

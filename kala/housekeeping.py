@@ -6,7 +6,7 @@ import trio
 
 from kala import register
 from kala.clock import SECOND, Clock, Moment
-from kala.errors import KalaError
+from kala.errors import KalaError, StoreRefused, StoreUnavailable
 from kala.job import Record
 from kala.ledger import Change
 from kala.logs import fields
@@ -44,6 +44,8 @@ class Housekeeping:
             await self._store.wait_up()
             try:
                 await self.tidy()
+            except (StoreUnavailable, StoreRefused) as fault:
+                log.debug("housekeeping was put off: %s", fault)  # the store tells of it
             except KalaError as fault:
                 log.warning("housekeeping was put off: %s", fault)
 

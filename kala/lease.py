@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,13 +19,16 @@ from msgspec import Struct
 
 from kala.clock import DAY, SECOND, Moment
 from kala.drivers.contract import Driver, Element, Stored
-from kala.errors import StoreRefused, StoreUnavailable
+from kala.drivers.unfinished import refuse_unfinished
+from kala.errors import KalaError, StoreRefused, StoreUnavailable
 from kala.ids import new_id
 
 log = logging.getLogger(__name__)
 KIND = "instance"
 TTL = 15.0
 """Seconds that a lease lasts; renewed three times in that."""
+AGAIN = 1.0
+"""Seconds until one that could not be renewed is tried again."""
 
 
 class Instance(Struct, frozen=True):
@@ -58,12 +62,18 @@ class Instance(Struct, frozen=True):
 
 
 class Lease:
-    """Holds this instance's lease. Its methods block, but for `valid` and `wait_valid`."""
+    """Holds this instance's lease. Its methods block, but for `valid` and `wait_valid`.
+
+    `fault` is why it could not be renewed; None when it could.
+    """
 
     def __init__(self, driver: Driver, node: str) -> None:
         self._driver, self._node = driver, node
         self._revision = 0
         self._valid_until = 0.0
+        self._shared = False
+        self._heard_since: Moment | None = None  # by the database's clock: since then it has answered
+        self.fault: KalaError | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.instance = self._fresh()
@@ -96,26 +106,20 @@ class Lease:
             await trio.sleep(0.1)
 
     def take(self, *, shared: bool) -> None:
-        """Enter this instance. Raises `StoreRefused` when another lives and the database is not to be shared.
-
-        One that cannot be seen from here (another host, another container) is given the time of a lease to show
-        that it lives.
-        """
+        """Enter this instance. Raises `StoreRefused` when another lives and the database is not to be shared, and when
+        a move into the database is not finished."""
+        self._shared = shared
         self.renew()
-        if shared:
-            return
-        seen: dict[str, Moment] = {}
-        while others := [one for one, _ in self._others() if one.lives(self._driver.now())]:
-            alive = [one for one in others if one.is_beside_us() or seen.get(one.id, one.until) != one.until]
-            if alive:
-                self.give_back()
-                names = ", ".join(f"{one.node} (pid {one.pid} on {one.host})" for one in alive)
-                raise StoreRefused(
-                    f"another daemon works on this database: {names}. Stop it, or start both with --shared"
-                )
-            seen.update((one.id, one.until) for one in others)
-            self.renew()
-            time.sleep(TTL / 15)
+        try:
+            refuse_unfinished(self._driver)  # now that this instance is seen: a move begins while none lives
+        except StoreRefused:
+            self.give_back()
+            raise
+        if not shared and (alive := living(self._driver, self)):
+            self.give_back()
+            raise StoreRefused(
+                f"another daemon works on this database: {named(alive)}. Stop it, or start both with --shared"
+            )
 
     def start(self) -> None:
         """Renew from now on, in a thread."""
@@ -123,24 +127,28 @@ class Lease:
         self._thread.start()
 
     def _keep(self) -> None:
-        told = False
-        while not self._stop.wait(TTL / 3):
+        while not self._stop.wait(TTL / 3 if self.fault is None else AGAIN):
             try:
                 self.renew()
-                told = False
             except (StoreUnavailable, StoreRefused) as fault:
-                if not told:
-                    log.warning("the lease cannot be renewed: %s", fault)
-                told = True
+                log.debug("the lease cannot be renewed: %s", fault)
 
     def renew(self) -> None:
         """Extend the lease. When another has ended it, this becomes a new instance: what it ran before is lost."""
         asked = time.monotonic()
-        now = self._driver.now()
-        self.instance = msgspec.structs.replace(
-            self.instance, started=self.instance.started or now, until=now + round(TTL * SECOND)
-        )
-        if self._write(self.instance):
+        try:
+            now = self._driver.now()
+            self.instance = msgspec.structs.replace(
+                self.instance, started=self.instance.started or now, until=now + round(TTL * SECOND)
+            )
+            is_written = self._write(self.instance)
+        except (StoreUnavailable, StoreRefused) as fault:
+            self.fault, self._heard_since = fault, None
+            raise
+        self.fault = None
+        if self._heard_since is None:
+            self._heard_since = now
+        if is_written:
             self._valid_until = asked + TTL
             return
         self._valid_until = 0.0
@@ -149,42 +157,47 @@ class Lease:
         self.renew()
 
     def _write(self, instance: Instance) -> bool:
-        element = Element(KIND, instance.id, self._revision, self._revision + 1, msgspec.json.encode(instance))
-        if self._driver.commit([element])[0] is not None:
-            return False
-        self._revision += 1
-        return True
+        """False when another has ended it."""
+        value = msgspec.json.encode(instance)
+        while True:
+            element = Element(KIND, instance.id, self._revision, self._revision + 1, value)
+            conflict = self._driver.commit([element])[0]
+            if conflict is None:
+                self._revision += 1
+                return True
+            current = None if conflict.current is None else _decoded(conflict.current)
+            if conflict.current is None or current is None or current.ended:
+                return False
+            self._revision = conflict.current.revision  # it was written, and the answer lost
 
     def give_back(self) -> None:
         """End the lease and its thread."""
-        self._stop.set()
+        self.let_go()
         if self._thread is not None:
             self._thread.join()
-        self._valid_until = 0.0
         self._write(msgspec.structs.replace(self.instance, ended=True))
 
+    def let_go(self) -> None:
+        """Renew it no more, without a word to the database: it runs out, or its process is seen to be dead."""
+        self._stop.set()
+        self._valid_until = 0.0
+
     def _others(self) -> list[tuple[Instance, Stored]]:
-        found = []
-        for stored in self._driver.load(KIND):
-            try:
-                instance = msgspec.json.decode(stored.value, type=Instance)
-            except msgspec.DecodeError as fault:
-                log.error("instance %s cannot be read: %s", stored.key, fault)
-                continue
-            if instance.id != self.instance.id:
-                found.append((instance, stored))
-        return found
+        return [(one, stored) for one, stored in _instances(self._driver) if one.id != self.id]
 
     def bury(self) -> tuple[frozenset[str], list[Instance]]:
         """Mark the dead as ended. Returns the ids of all that live, this one among them, and those found dead now.
 
         An instance that renews at the same moment wins: the mark is a conditional write. Records of instances that
-        ended more than a day ago go.
+        ended more than a day ago go. After an outage others have the time of a lease to show that they live: none of
+        them could renew it meanwhile.
         """
         now = self._driver.now()
         alive, dead = {self.instance.id}, []
+        heard = self._heard_since
+        is_too_early = self._shared and (heard is None or now < heard + round(TTL * SECOND))
         for one, stored in self._others():
-            if one.lives(now):
+            if one.lives(0 if is_too_early else now):
                 alive.add(one.id)
             elif not one.ended:
                 mark = msgspec.json.encode(msgspec.structs.replace(one, ended=True))
@@ -196,6 +209,45 @@ class Lease:
             elif now - one.until > DAY:
                 self._driver.commit([Element(KIND, one.id, stored.revision, stored.revision + 1, None)])
         return frozenset(alive), dead
+
+
+def _instances(driver: Driver) -> Iterator[tuple[Instance, Stored]]:
+    for stored in driver.load(KIND):
+        if (instance := _decoded(stored)) is not None:
+            yield instance, stored
+
+
+def living(driver: Driver, lease: Lease | None = None) -> list[Instance]:
+    """The instances that live, but for that of `lease`, which is renewed meanwhile.
+
+    One that cannot be seen from here (another host, another container) is given the time of a lease to show that it
+    lives.
+    """
+    seen: dict[str, Moment] = {}
+    while others := [
+        one for one, _ in _instances(driver) if (lease is None or one.id != lease.id) and one.lives(driver.now())
+    ]:
+        if alive := [one for one in others if one.is_beside_us() or seen.get(one.id, one.until) != one.until]:
+            return alive
+        seen.update((one.id, one.until) for one in others)
+        if lease is not None:
+            lease.renew()
+        time.sleep(TTL / 15)
+    return []
+
+
+def named(instances: Iterable[Instance]) -> str:
+    """For people."""
+    return ", ".join(f"{one.node} (pid {one.pid} on {one.host})" for one in instances)
+
+
+def _decoded(stored: Stored) -> Instance | None:
+    """None, and a line in the log, when it cannot be read."""
+    try:
+        return msgspec.json.decode(stored.value, type=Instance)
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        log.error("instance %s cannot be read: %s", stored.key, fault)
+        return None
 
 
 def boot() -> str:

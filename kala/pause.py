@@ -9,7 +9,7 @@ import trio
 from kala import events
 from kala.clock import Clock, Moment
 from kala.drivers.contract import Stored
-from kala.errors import StoreCorrupt
+from kala.errors import StoreCorrupt, StoreUnavailable
 from kala.events import Event
 from kala.hub import Hub
 from kala.job import replace
@@ -34,6 +34,7 @@ class Pause:
         self._store, self._clock, self._hub = store, clock, hub
         self.span = Span()
         self._revision = 0  # of the setting: what was read before it was written may be told of after that
+        self.in_doubt = False  # the answer to a change was lost: what is recorded may differ
         self.told: Callable[[], None] = lambda: None
         self._off = trio.Event()
         self._off.set()
@@ -56,6 +57,7 @@ class Pause:
         """Read what is recorded. Raises `StoreUnavailable`."""
         if (stored := await self._store.setting(SETTING)) is not None:
             self._adopt(stored)
+        self.in_doubt = False
 
     async def set(self, on: bool, reason: str = "") -> None:
         """Pause or resume; nothing when it is so already. Raises `StoreUnavailable`."""
@@ -63,7 +65,12 @@ class Pause:
             return
         now = self._clock.now()
         span = Span(since=now, reason=reason) if on else replace(self.span, until=now)
-        self._adopt(await self._store.put_setting(SETTING, msgspec.json.encode(span)))
+        try:
+            stored = await self._store.put_setting(SETTING, msgspec.json.encode(span))
+        except StoreUnavailable:
+            self.in_doubt = True
+            raise
+        self._adopt(stored)
 
     def _adopt(self, stored: Stored) -> None:
         if stored.revision <= self._revision:

@@ -1,12 +1,17 @@
-"""What daemons that died have left behind: their leases are ended, their processes, and then their runs decided."""
+"""What daemons that died have left behind: results that they could not write, and then their leases are ended, their
+processes, and their runs decided."""
 
 import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 
+import outcome
 import trio
 
 from kala import ledger
 from kala.clock import Clock, rfc3339
-from kala.errors import Stale
+from kala.errors import JobNotFound, KalaError, Stale
 from kala.job import Record
 from kala.lease import Lease
 from kala.ledger import Change
@@ -15,8 +20,58 @@ from kala.processes.leftovers import end_leftovers
 from kala.states import State
 from kala.store import Store, Threads
 from kala.store.draft import Draft
+from kala.store.results import Result
 
 log = logging.getLogger(__name__)
+
+
+async def take_kept(store: Store, clock: Clock) -> int:
+    """Record the results that earlier starts kept since their database was away. Returns how many there were.
+
+    Raises `StoreUnavailable`, `StoreRefused`; what has been recorded then counts for nothing the next time.
+    """
+    count = 0
+    with ExitStack() as files:
+        found = await store.left()
+        for left in found:
+            files.callback(left.close)
+        for left in found:
+            for result, came in zip(left.results, await _recorded(store, clock, left.results), strict=True):
+                await _tell(store, result, came)
+            left.remove()
+            count += len(left.results)
+            log.warning("results of an earlier start have been recorded", extra=fields(file=left.path, results=count))
+    return count
+
+
+async def _recorded(store: Store, clock: Clock, results: Sequence[Result]) -> list[outcome.Outcome[list[Change]]]:
+    """What came of each. Raises `StoreUnavailable`."""
+    came: dict[int, outcome.Outcome[list[Change]]] = {}
+    all_came = trio.Event()
+
+    def answered(place: int, one: outcome.Outcome[list[Change]]) -> None:
+        came[place] = one
+        if len(came) == len(results):
+            all_came.set()
+
+    for place, result in enumerate(results):
+        store.submit(partial(result.decide, now=clock.now()), partial(answered, place))
+    if results:
+        await all_came.wait()
+    return [came[place] for place in range(len(results))]
+
+
+async def _tell(store: Store, result: Result, came: outcome.Outcome[list[Change]]) -> None:
+    """Raises `StoreUnavailable`, `StoreRefused`."""
+    try:
+        came.unwrap()
+        return
+    except (Stale, JobNotFound) as fault:
+        late: KalaError = fault
+    run = await store.run(result.run_id)
+    if result.attempt is not None and (run is None or result.attempt not in run.attempts):
+        told = fields(job=result.job_id, run=result.run_id, attempt=result.attempt.number, state=result.attempt.state)
+        log.warning("the end of a run came too late, and counts nothing: %s", late, extra=told)
 
 
 async def take_over(store: Store, lease: Lease, clock: Clock, in_thread: Threads = trio.to_thread.run_sync) -> int:

@@ -24,7 +24,8 @@ OURS = "KALA_"
 
 class Runner:
     """Makes attempts. `environment` is what every process gets besides what it is told of its run; `children` names
-    the jobs that depend on one, for templates."""
+    the jobs that depend on one, for templates. `output_limit` is how much of an output is kept, in bytes, when its job
+    does not say, `most_output` how much the database takes, which is known when it is open."""
 
     def __init__(
         self,
@@ -33,12 +34,13 @@ class Runner:
         node: str,
         environment: Mapping[str, str],
         output_limit: int,
+        most_output: Callable[[], int],
         outputs: Outputs,
         connections: Connections,
         children: Callable[[str], Sequence[str] | None],
     ) -> None:
         self._clock, self._node, self._connections, self._children = clock, node, connections, children
-        self._output_limit, self._outputs = output_limit, outputs
+        self._output_limit, self._most_output, self._outputs = output_limit, most_output, outputs
         self._environment = Environment({k: v for k, v in environment.items() if not k.startswith(OURS)})
 
     async def attempt(self, record: Record, run: Run, stop: Stop) -> tuple[Attempt, bytes]:
@@ -46,7 +48,7 @@ class Runner:
         be run is an attempt that failed."""
         job = record.job
         limit = self._output_limit if job.output_limit is None else job.output_limit
-        live = self._outputs.begin(record.id, run.id, _number(run), limit)
+        live = self._outputs.begin(record.id, run.id, _number(run), min(limit, self._most_output()))
         attempt, output = await self._made(record, run, stop, live)
         live.end_with(output)
         return attempt, output

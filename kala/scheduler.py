@@ -64,6 +64,7 @@ class Scheduler:
         self._claimed_all = trio.Event()
         self._nap = trio.CancelScope()
         self._nap_until: Moment | None = None
+        self.begun = False  # runs are started
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Schedule until `stop_starting`; return when the runs that are on then have ended."""
@@ -74,6 +75,7 @@ class Scheduler:
             for record in self._store.roster:
                 self._look(None, record)
             self._tasks.nursery.start_soon(self._notices.run)
+            self.begun = True
             task_status.started()
             with self._tasks.until_stopping():
                 await self._keep_agenda()
@@ -139,8 +141,7 @@ class Scheduler:
     def _look(self, before: Record | None, after: Record | None) -> None:
         """A record has changed: do what follows from it. Called by the store after each commit; never waits."""
         self._deliveries.settle(before, after)
-        if after is not None:
-            self._turns.heed(after)
+        self._turns.heed(before, after)
         if self._tasks.stopping:
             return
         if after is None:

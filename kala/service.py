@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 import trio
 
 from kala import printed, register
-from kala.clock import Clock
+from kala.clock import Clock, Moment
 from kala.errors import Invalid, JobNotFound, KalaError, RunEnded, Stale, Stopping, ValueTooLarge
 from kala.history import History
 from kala.hub import Hub
@@ -62,7 +62,19 @@ class Service:
             return str(Stopping())
         if self._store.fault is not None:
             return str(self._store.fault)
-        return "" if self._lease.valid() else "the lease is not valid: nothing is started until it has been renewed"
+        if not self._lease.valid():
+            return "the lease is not valid: nothing is started until it has been renewed"
+        return "" if self._scheduler.begun else "what earlier starts have left is being decided"
+
+    @property
+    def away_since(self) -> Moment | None:
+        """Since when the database is away; None while it is not."""
+        return self._store.down_since
+
+    @property
+    def waiting(self) -> int:
+        """Results, and other writes, that wait for the database."""
+        return self._store.waiting
 
     def totals(self) -> Totals:
         """Of all jobs, in constant time. Raises `StoreUnavailable` before they are loaded."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from kala import schedule
 from kala.clock import SECOND
+from kala.drivers.server import Server, Tls
 from kala.errors import ScheduleError
 
 ENGINES = ("sqlite", "boltdb", "redis", "mongo", "consul", "postgres", "mariadb", "mysql")
@@ -34,6 +35,7 @@ class Settings:
     default_owner: str = ""
     jobdb: str = "sqlite"
     bolt_path: str = ""  # folder of the embedded database; empty is the current one
+    state_folder: str = ""  # of what the database does not take; empty is that of the embedded database
     jobdb_address: str = ""
     jobdb_username: str = ""
     jobdb_password: str = dataclasses.field(default="", repr=False)
@@ -64,6 +66,17 @@ class Settings:
     def database(self) -> Path:
         """The file of the embedded database."""
         return Path(self.bolt_path) / "kala.db"
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where results are kept that the database does not take."""
+        return Path(self.state_folder or self.bolt_path)
+
+    @property
+    def server(self) -> Server:
+        """Where the database's server is."""
+        tls = Tls(self.jobdb_tls_capath, self.jobdb_tls_certpath, self.jobdb_tls_keypath, self.jobdb_tls_servername)
+        return Server(self.jobdb_address, self.jobdb_username, self.jobdb_password, tls)
 
     @property
     def profile_file(self) -> Path:
@@ -219,6 +232,13 @@ TABLE: dict[str, tuple[Setting, ...]] = {
             "jobdb", choice(*ENGINES), f"Engine: {', '.join(ENGINES)}. boltdb means sqlite here. [sqlite]", "ENGINE"
         ),
         Setting("bolt_path", text, "Folder of the embedded database, kala.db. [the current folder]", "FOLDER"),
+        Setting(
+            "state_folder",
+            text,
+            "Folder for results of runs that end while the database is away, until it has them. [--bolt-path, or else"
+            " the current folder]",
+            "FOLDER",
+        ),
         Setting("no_persist", switch, "Keep everything in memory only, for trying things out.", short="n"),
         Setting("shared", switch, "Other daemons work on the same database."),
         Setting("jobdb_address", text, "Address of the database's server, as host:port or a URL.", "ADDRESS"),

@@ -3,13 +3,12 @@
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 import trio
 
 from kala import events, ledger
 from kala.clock import Clock, Moment
-from kala.errors import JobNotFound, KalaError, Stale, StoreRefused, StoreUnavailable
+from kala.errors import JobNotFound, KalaError, Kept, Stale, StoreRefused, StoreUnavailable
 from kala.hub import Hub
 from kala.job import Attempt, Record, Run, replace
 from kala.lease import Lease
@@ -18,7 +17,7 @@ from kala.logs import fields
 from kala.states import State
 from kala.stop import Stop
 from kala.store import Store
-from kala.store.draft import Draft
+from kala.store.results import Result
 from kala.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -65,10 +64,22 @@ class Turns:
             self._known.discard(run_id)
         self._queue.clear()
 
-    def heed(self, record: Record) -> None:
-        """End the attempts of runs that are to be cancelled."""
-        for run in record.open:
-            if run.cancel and (stop := self._stops.get(run.id)) is not None and not stop.requests:
+    def heed(self, before: Record | None, after: Record | None) -> None:
+        """End the attempts of runs that are to be cancelled, and of those about which another daemon has decided, since
+        it took this one for dead: they may run elsewhere by now."""
+        if before is None or not self._stops:
+            return
+        for run in before.open:
+            if (stop := self._stops.get(run.id)) is None or stop.requests:
+                continue
+            current = None if after is None else ledger.find(after, run.id)
+            if current is None or current.state is not State.CLAIMED or current.instance != run.instance:
+                log.warning(
+                    "a run was taken over by another daemon, and is ended here",
+                    extra=fields(job=run.job_id, run=run.id),
+                )
+                stop.request()
+            elif current.cancel:
                 stop.request()
 
     def look(self, record: Record) -> None:
@@ -148,10 +159,15 @@ class Turns:
             self.look(record)  # it may wait anew: for another time, or because of a pause that is over
 
     async def _find_out(self, job_id: str, run_id: str) -> None:
-        """The claim of a run had no answer: when the database is back, it is known whether it was written."""
+        """The claim of a run had no answer: when the database is back, it is known whether it was written. When nothing
+        is to start any more, it is given back, if there is any."""
+        instance = self._lease.id
         with self._tasks.until_stopping() as scope:
             await self._store.wait_up()
-        if scope.cancelled_caught or (record := self._store.roster.get(job_id)) is None:
+        if scope.cancelled_caught:
+            await self._give_back(Result(job_id, run_id, instance, reason=ledger.SHUTDOWN))
+            return
+        if (record := self._store.roster.get(job_id)) is None:
             return
         self._known.discard(run_id)
         run = ledger.find(record, run_id)
@@ -222,38 +238,29 @@ class Turns:
 
     async def _put_back(self, job_id: str, run: Run, reason: str) -> None:
         """What was claimed, and must not start, waits again."""
-        now = self._clock.now()
-        decide = partial(ledger.put_back, run_id=run.id, instance=run.instance, reason=reason, now=now)
         self._known.discard(run.id)
+        await self._give_back(Result(job_id, run.id, run.instance, reason=reason))
+
+    async def _give_back(self, result: Result) -> None:
+        told = fields(job=result.job_id, run=result.run_id)
         try:
-            await self._store.change(job_id, decide, patient=True)
+            await self._store.record(result)
         except (Stale, JobNotFound):
             pass  # another daemon has decided about it
+        except Kept as kept:
+            log.debug("that a run was not started is kept for the next start: %s", kept, extra=told)
         except KalaError as fault:
-            log.error("a run could not be put back: %s", fault, extra=fields(job=job_id, run=run.id))
+            log.error("a run could not be put back: %s", fault, extra=told)
 
     async def _end(self, job_id: str, run: Run, attempt: Attempt, output: bytes) -> None:
-        def decision(draft: Draft) -> tuple[Change]:
-            if (record := draft.any(job_id)) is None:
-                raise JobNotFound(job_id)
-            return (
-                ledger.end_attempt(
-                    record,
-                    run_id=run.id,
-                    attempt=attempt,
-                    output=output,
-                    now=self._clock.now(),
-                    children=draft.children(job_id),
-                    instance=run.instance,
-                ),
-            )
-
         facts = {"job": job_id, "run": run.id, "attempt": attempt.number, "state": attempt.state.value}
         about = fields(**facts)
         try:
-            await self._store.transact(decision, patient=True)
+            await self._store.record(Result(job_id, run.id, run.instance, attempt, output))
         except (Stale, JobNotFound) as late:
             log.warning("the end of a run came too late, and counts nothing: %s", late, extra=about)
+        except Kept as kept:
+            log.debug("the end of a run is kept for the next start: %s", kept, extra=about)
         except KalaError as fault:
             log.error("the end of a run could not be recorded: %s", fault, extra=about)
         else:

@@ -8,6 +8,15 @@ from pathlib import Path
 import pytest
 from daemon_process import KalaProcess
 
+pytest.register_assert_rewrite("servers.service", "servers.shared")
+
+from missing import missing, require  # noqa: E402 - asserts are rewritten from here on
+from servers.registry import SERVICES  # noqa: E402
+from servers.service import Service, flags_of  # noqa: E402
+from servers.shared import EngineServer, Shared  # noqa: E402
+
+SERVERS = pytest.StashKey[Shared]()
+
 
 @pytest.fixture
 def start_kala(tmp_path: Path) -> Iterator[Callable[..., KalaProcess]]:
@@ -54,10 +63,41 @@ def program() -> Callable[[str], str]:
     def find(name: str) -> str:
         path = shutil.which(name)
         if path is None:
-            because = f"{name} is not installed: scripts/services installs it"
-            if os.environ.get("CI"):
-                pytest.fail(because)
-            pytest.skip(because)
+            missing(f"{name} is not installed: scripts/services installs it")
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Shared]:
+    """A server of each kind, which the whole session shares: whoever uses one leaves it well."""
+    shared = pytestconfig.stash[SERVERS] = Shared(tmp_path_factory.mktemp("servers"))
+    yield shared
+    shared.close()
+
+
+@pytest.fixture(scope="session")
+def started(servers: Shared) -> Callable[[str], Service]:
+    """The shared server of a name, running. Where it is not installed, the test is skipped, and fails when `CI` is
+    set."""
+
+    def get(name: str) -> Service:
+        require(SERVICES[name])
+        return servers.get(name)
+
+    return get
+
+
+@pytest.fixture(params=SERVICES)
+def engine_server(request: pytest.FixtureRequest, started: Callable[[str], Service]) -> EngineServer:
+    """A new database on each kind of server in turn, for daemons."""
+    service = started(request.param)
+    server = service.fresh()
+    return EngineServer(service.engine, server, service, flags_of(service.engine, server))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Which servers the tests ran on, and of which version."""
+    if (shared := config.stash.get(SERVERS, None)) is not None:
+        terminalreporter.write_line(shared.summary())

@@ -175,10 +175,16 @@ class Decisions(RuleBasedStateMachine):
         ended = Attempt(len(run.attempts) + 1, self.now, self.now, state)
         more: dict[str, Any] = {"run_id": run.id, "attempt": ended, "output": b"", "now": self.now}
         more |= {"children": children, "instance": self.instance}
-        self.apply(decided(ledger.end_attempt, self.record, **more), lambda record: ledger.end_attempt(record, **more))
-        assert not run.cancel or ledger.find(self.record, run.id) is None
-        with pytest.raises(Stale):
-            ledger.end_attempt(self.record, **(more | {"instance": "of another"}))
+        self.apply(decided(ledger.end_attempt, self.record, **more))
+        still = ledger.find(self.record, run.id)
+        assert not run.cancel or still is None
+        for instance in (self.instance, "of another"):  # an end that is recorded is nothing new, or too late
+            again = more | {"instance": instance}
+            if still is not None:
+                assert ledger.end_attempt(self.record, **again) == Change(self.record, answer=still)
+            else:
+                with pytest.raises(Stale):
+                    ledger.end_attempt(self.record, **again)
 
     @precondition(lambda self: any(run.state is State.CLAIMED for run in self.record.open))
     @rule(data=st.data())

@@ -99,7 +99,7 @@ def test_variables_and_files_reach_the_daemon(
         (["serve", "--prot", "1"], "No such option"),
         (["serve", "extra"], "unexpected extra argument"),
         (["serve", "--kala", "/no/such.toml"], "/no/such.toml cannot be read"),
-        (["serve", "--jobdb", "redis"], "the embedded database only"),
+        (["serve", "--jobdb", "oracle"], "--jobdb: 'oracle' is not one of sqlite, boltdb, redis"),
         (["nonsense"], "No such command"),
         (["run"], "Missing argument"),
         (["run", "echo", "a"], "unexpected extra argument"),

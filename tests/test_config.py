@@ -103,7 +103,6 @@ def test_values(tmp_path: Path, given: dict[str, object], field: str, value: obj
         ({"drain": "-1"}, "--drain: '-1' is not"),
         ({"done-ttl": "30d"}, "--done-ttl: '30d' is no duration: "),
         ({"jobdb": "oracle"}, "--jobdb: 'oracle' is not one of sqlite, boltdb, redis"),
-        ({"jobdb": "redis"}, "--jobdb: 'redis' cannot be had: this version has the embedded database only"),
         ({"log-format": "xml"}, "--log-format: 'xml' is not one of auto, text, logfmt, json"),
         ({"allowed-host": ["a:80"]}, "is not a host name"),
         ({"node": ""}, "--node: '' is not a name of 1 to 255 characters"),

@@ -147,7 +147,7 @@ async def test_a_run_that_ends_while_the_history_is_read_is_in_the_page_once() -
             await trio.sleep(20)
             return function(*arguments)  # type: ignore[operator]
 
-        world.store._read_in = read_late
+        world.store._read = read_late
         page = await world.service.history.page(RunQuery(limit=10))
         assert [(run.state, run.job_id) for run in page.runs] == [(State.RUNNING, job)]
         assert [run.state for run in world.history()] == [State.SUCCEEDED]

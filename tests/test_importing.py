@@ -182,7 +182,7 @@ def test_a_file_of_something_else(tmp_path: Path, text: bytes, said: str) -> Non
         (("http://[::1",), "cannot be read"),
         ((), "Missing argument"),
         ((str(RECORDED), "--no-persist"), "there is nothing to import into"),
-        ((str(RECORDED), "--jobdb", "redis"), "embedded database only"),
+        ((str(RECORDED), "--jobdb", "postgres", "--jobdb-address", "here:there"), "'there' is not a port"),
         ((str(RECORDED), "--to", "new:8000"), "the address of a daemon begins with http://"),
         ((str(RECORDED), "--to", "http://127.0.0.1:1", "--bolt-path", "x"), "leave out bolt_path"),
         ((str(RECORDED), "--port", "1"), "No such option"),

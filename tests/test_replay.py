@@ -2,14 +2,17 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from daemon_process import API, KalaProcess
+from replay import CASES, differences, target
+from servers.service import flags_of
+from servers.shared import EngineServer
 
 from kala.clock import rfc3339
-from tests.daemon_process import API, KalaProcess
-from tests.replay import CASES, differences, target
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +37,32 @@ def test_all_cases_are_here() -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"].replace(" ", "-"))
 def test_it_answers_as_the_original_did(kala: KalaProcess, called: str, case: dict[str, Any]) -> None:
     assert not differences(kala.url, case, called)
+
+
+def test_it_answers_as_the_original_did_on_every_server(
+    engine_server: EngineServer, called: str, tmp_path: Path
+) -> None:
+    # given daemons with a database of their own on the server, and the cases shared out, for most of them only wait
+    shares: list[list[dict[str, Any]]] = [[] for _ in range(5)]
+    for case in sorted(CASES, key=seconds_of, reverse=True):
+        min(shares, key=lambda share: sum(map(seconds_of, share))).append(case)
+
+    def replay(number: int, flags: list[str]) -> dict[str, list[str]]:
+        with KalaProcess(tmp_path / str(number), *flags) as kala:
+            return {case["name"]: differences(kala.url, case, called) for case in shares[number]}
+
+    service = engine_server.service
+    flags = [flags_of(engine_server.engine, service.fresh()) for _ in shares]
+    with ThreadPoolExecutor(len(shares)) as pool:
+        found = {name: faults for part in pool.map(replay, range(len(shares)), flags) for name, faults in part.items()}
+
+    assert len(found) == len(CASES)
+    assert not {name: faults for name, faults in found.items() if faults}
+
+
+def seconds_of(case: dict[str, Any]) -> float:
+    """How long a case takes: its waits, and a little for each step."""
+    return sum(step.get("wait", 0) + 0.05 for step in case["steps"])
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,14 @@ from kala.hub import Hub
 from kala.job import Attempt, Job, Record, Run, encode, replace
 from kala.lease import Lease
 from kala.ledger import plan_of
-from kala.recovery import take_over
+from kala.recovery import take_kept, take_over
 from kala.schedule.plan import Plan
 from kala.scheduler import RunAttempt, Scheduler
 from kala.service import Service
 from kala.states import COUNTED, NOT_RUN, State
 from kala.stop import Stop
 from kala.store import Store
+from kala.store.spool import Spool
 
 START = from_datetime(datetime(2030, 1, 1, tzinfo=UTC))
 NO_PROCESS = 2**22 + 1  # above the highest pid there can be: an instance with it is seen to be dead
@@ -123,9 +124,11 @@ class World:
         mortal: bool = False,
         in_thread: Any = inline,
         attempt: RunAttempt | None = None,
+        spool: Spool | None = None,
     ) -> None:
         self.driver, self.clock, self.hub, self.in_thread = driver, clock, Hub(), in_thread
-        self.store = Store(driver, clock, self.hub, in_thread)
+        self.spool = spool
+        self.store = Store(driver, clock, self.hub, in_thread, spool=spool)
         self.lease = Lease(driver, "here")
         if mortal:
             self.lease.instance = replace(self.lease.instance, pid=NO_PROCESS)
@@ -155,6 +158,7 @@ class World:
             self._nursery.start_soon(self._write)
             await self._nursery.start(self._hear)
             if scheduling:
+                await take_kept(self.store, self.clock)
                 await take_over(self.store, self.lease, self.clock, inline)
                 await self._nursery.start(self._schedule)
             yield self
@@ -173,9 +177,11 @@ class World:
 
     def kill(self) -> None:
         """As kill -9: nothing more is written."""
-        self.lease._stop.set()
+        self.lease.let_go()
         self._killed = True
         self._nursery.cancel_scope.cancel()
+        if self.spool is not None:
+            self.spool.close()
 
     async def _schedule(self, *, task_status: trio.TaskStatus[None]) -> None:
         await self.scheduler.run(task_status=task_status)

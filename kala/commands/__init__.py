@@ -8,6 +8,7 @@ from kala.commands.completion import completion
 from kala.commands.export import export
 from kala.commands.importing import import_
 from kala.commands.jobs import jobs
+from kala.commands.moving import move
 from kala.commands.pause import pause, resume
 from kala.commands.runs import runs
 from kala.commands.simulate import simulate
@@ -23,5 +24,6 @@ COMMANDS: tuple[click.Command, ...] = (
     pause,
     resume,
     import_,
+    move,
     completion,
 )

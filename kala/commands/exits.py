@@ -5,10 +5,10 @@
 | 0 | all is well |
 | 1 | what was asked for failed: a run did, some of several were refused; a bug |
 | 2 | wrong usage, settings or definitions; of `kala serve` also: its port is in use |
-| 3 | the server cannot be reached, or its database is away; of `kala serve` and `kala import`: the database refused |
+| 3 | the server cannot be reached, or its database is away; of `serve`, `import` and `move`: the database refused |
 | 4 | there is no such job or run |
 | 5 | not in this state: it is disabled, has ended, is paused, or was changed meanwhile |
-| 130 | Ctrl-C, while a run was waited for: it goes on |
+| 130 | Ctrl-C: a run that was waited for goes on; `kala move`, given again, goes on |
 """
 
 from collections.abc import Mapping

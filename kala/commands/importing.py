@@ -63,6 +63,7 @@ def import_(
     if system or time_zone or dry_run:
         raise click.UsageError("--system, --time-zone and --dry-run go with --crontab only")
     from kala import config, importing
+    from kala.daemon import new_driver
     from kala.errors import SettingsError, StoreRefused, StoreUnavailable
 
     flags, fault = given_flags(ctx, given), ""
@@ -85,7 +86,7 @@ def import_(
         ctx.exit(REFUSED)
     for line in importing.refusals(jobs, report):
         click.echo(line, err=True)
-    where = target if target is not None else str(settings.database)
+    where = target if target is not None else new_driver(settings).place
     click.echo(f"{len(report.imported):,} of {jobs.count:,} jobs taken into {where}")
     if fault:
         click.echo(f"Error: the import stopped: {fault}", err=True)

@@ -11,8 +11,15 @@ from kala.errors import SettingsError
 ENGINES = {
     "memory": ("memory", "MemoryDriver"),
     "sqlite": ("sqlite", "SqliteDriver"),
+    "postgres": ("postgres", "PostgresDriver"),
+    "mariadb": ("mysql", "MysqlDriver"),
+    "mysql": ("mysql", "MysqlDriver"),
+    "redis": ("redis", "RedisDriver"),
+    "mongo": ("mongo", "MongoDriver"),
+    "consul": ("consul", "ConsulDriver"),
 }
-"""What `--jobdb` calls an engine, and the module and class that serve it."""
+"""What `--jobdb` calls an engine, and the module and class that serve it. One that needs a server is made from what
+`server.Server` says of it, the embedded one from the path of its file."""
 
 
 def driver_class(engine: str) -> type[Driver]:

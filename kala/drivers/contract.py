@@ -9,7 +9,11 @@ not run) and what they printed; appended, never changed, pruned.
 
 Errors, of every method: `StoreUnavailable` (try again later: the server is away, silent, read-only, full),
 `StoreRefused` (a person must act: credentials, a missing database, a newer schema, not a database). An answer must
-come, or one of these be raised, within `TIMEOUT` seconds.
+come, or one of these be raised, within `TIMEOUT` seconds. Their messages name the place and say what to do, and hold no
+password. After an error a driver that has been opened finds back by itself: the next call connects anew.
+
+A database that was emptied or replaced since `open` is `StoreRefused` when it is to be written, before anything is:
+what is in memory would be taken for deleted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,6 +34,7 @@ class Element(Struct, frozen=True, gc=False):
     """One record's write with the history that goes with it: atomic by itself.
 
     `expected` is the revision that the stored record must have, 0 that there must be none. `value` None deletes it.
+    There may be any number of `runs` and `outputs`, and they may be larger than `max_batch_bytes` together.
     """
 
     kind: str
@@ -96,16 +101,22 @@ class Changes(Struct, frozen=True):
 
 
 class Driver(Protocol):
-    """One database. `open` comes first and may be called again after it raised; `close` last."""
+    """One database. `open` comes first and may be called again after it raised; `close` last.
+
+    What it takes may depend on the server: it is known after `open`.
+    """
 
     name: str  # of the engine
-    max_value: int  # bytes of one value
+    place: str  # where it is, for the log and for messages; without a password
+    server: str  # what answers there, and its version, such as "PostgreSQL 15.14"; empty before `open`
+    max_value: int  # bytes of one value, at least 64 KiB
+    max_output: int  # bytes of the data of one output, at least 64 KiB: no more of it is kept
     max_batch: int  # elements of one commit
-    max_batch_bytes: int  # of all values, runs and outputs of one commit
+    max_batch_bytes: int  # of all values, runs and outputs of one commit, unless it is of one element
 
     def open(self) -> None:
         """Connect, and create or migrate what is stored there. A database that is newer than this program is
-        `StoreRefused`, as is one that is not ours."""
+        `StoreRefused`, as is one that is not ours. What the server's settings cost of the promises is logged."""
 
     def close(self) -> None:
         """Let go of every connection. Never raises."""
@@ -126,10 +137,11 @@ class Driver(Protocol):
         Elements are of distinct records, at most `max_batch`. Each is atomic by itself: its record and its history
         are both there, or neither; a conflict of one holds none of the others up. An element whose record is stored
         already with the same revision and the same bytes (or, for a deletion, is not there) is done: so a commit
-        whose answer was lost is repeated safely. A run or output whose id is in the history already is left as it is.
+        whose answer was lost is repeated safely; and with an `expected` below 0, which nothing has, it is asked about,
+        and writes no record. A run or output whose id is in the history already is left as it is.
         When an element is done its history is there, also when its record was (a deletion of nothing appends).
-        When this raises `StoreUnavailable`, any part of the batch may have been written. A value above `max_value` is
-        `ValueTooLarge`, raised before anything is written (`refuse_larger`).
+        When this raises `StoreUnavailable`, any part of the batch may have been written. A value above `max_value`, or
+        an output above `max_output`, is `ValueTooLarge`, raised before anything is written (`refuse_larger`).
         """
 
     def run(self, run_id: str) -> Run | None:
@@ -164,8 +176,11 @@ def is_done(element: Element, current: Stored | None) -> bool:
     return current is not None and current.revision == element.revision and current.value == element.value
 
 
-def refuse_larger(batch: Sequence[Element], limit: int) -> None:
-    """Raise `ValueTooLarge` for the first element whose value is above `limit` bytes."""
+def refuse_larger(batch: Sequence[Element], driver: Driver) -> None:
+    """Raise `ValueTooLarge` for the first value, or output, that is larger than the driver takes."""
     for element in batch:
-        if element.value is not None and len(element.value) > limit:
-            raise ValueTooLarge(f"{element.kind} {element.key}", len(element.value), limit)
+        if element.value is not None and len(element.value) > driver.max_value:
+            raise ValueTooLarge(f"{element.kind} {element.key}", len(element.value), driver.max_value)
+        for output in element.outputs:
+            if len(output.data) > driver.max_output:
+                raise ValueTooLarge(f"output of run {output.run_id}", len(output.data), driver.max_output)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from kala.clock import Clock, Moment
 from kala.drivers.contract import Changes, Conflict, Element, RunPage, RunQuery, Stored, is_done, refuse_larger
-from kala.errors import Invalid
+from kala.drivers.rows import position
 from kala.job import Output, Run
 from kala.states import NOT_RUN
 
@@ -24,8 +24,8 @@ class MemoryDriver:
     `close` keeps what is there: `open` again finds it.
     """
 
-    name = "memory"
-    max_value = 16 * 1024 * 1024
+    name = place = server = "memory"
+    max_value = max_output = 16 * 1024 * 1024
     max_batch = 1_000
     max_batch_bytes = 64 * 1024 * 1024
 
@@ -64,7 +64,7 @@ class MemoryDriver:
             return self._records.get((kind, key))
 
     def commit(self, batch: Sequence[Element]) -> list[Conflict | None]:
-        refuse_larger(batch, self.max_value)
+        refuse_larger(batch, self)
         with self._lock:
             return [self._commit_one(element) for element in batch]
 
@@ -126,7 +126,7 @@ class MemoryDriver:
             return None if number is None else self._runs[number]
 
     def runs(self, query: RunQuery) -> RunPage:
-        before = _position(query.after)
+        before = None if query.after is None else position(query.after)
         rows: list[tuple[int, Run]] = []
         with self._lock:
             numbers: dict[int, Run] | dict[int, None] = self._runs
@@ -204,14 +204,6 @@ def _later(numbered: OrderedDict[Name, int], since: int) -> Iterator[Name]:
         if number <= since:
             return
         yield name
-
-
-def _position(after: str | None) -> int | None:
-    if after is None:
-        return None
-    if not (after.isascii() and after.isdecimal()):
-        raise Invalid({"after": "is not the `next` of a page"})
-    return int(after)
 
 
 def _matches(query: RunQuery, run: Run) -> bool:

@@ -27,11 +27,11 @@ from kala.drivers.contract import (
     is_done,
     refuse_larger,
 )
+from kala.drivers.rows import decoded, run_row
 from kala.drivers.sqlite_file import connect, create, faults, prepare, transaction
 from kala.drivers.sqlite_rows import (
     ROWS_AT_ONCE,
     Row,
-    decoded,
     differing,
     in_statements,
     is_dense,
@@ -39,7 +39,6 @@ from kala.drivers.sqlite_rows import (
     page,
     record_row,
     records,
-    run_row,
 )
 from kala.errors import KalaError, StoreRefused, StoreUnavailable
 from kala.job import Output, Run
@@ -71,12 +70,14 @@ class SqliteDriver:
     """`path` is the database's file; `open` makes it, and its folder, when they are missing."""
 
     name = "sqlite"
-    max_value = 16 * 1024 * 1024
+    server = f"SQLite {sqlite3.sqlite_version}"
+    max_value = max_output = 16 * 1024 * 1024
     max_batch = 1_000
     max_batch_bytes = 64 * 1024 * 1024
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
+        self.place = str(self.path)
         self._writer, self._reader = Line(), Line()
         self._database = ""  # an id of this one's
         self._inode = (0, 0)
@@ -159,7 +160,7 @@ class SqliteDriver:
         return None if found is None else Stored(kind, key, *found)
 
     def commit(self, batch: Sequence[Element]) -> list[Conflict | None]:
-        refuse_larger(batch, self.max_value)
+        refuse_larger(batch, self)
         answers: list[Conflict | None] = [None] * len(batch)
         written: list[Row] = []
         runs: list[Row] = []

@@ -6,12 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 
-import msgspec
-
 from kala.drivers.contract import Element, RunQuery, Stored
+from kala.drivers.rows import conditions_of
 from kala.drivers.sqlite_file import code_of
-from kala.errors import Invalid, StoreCorrupt
-from kala.job import Run, decode_run, encode
+from kala.errors import StoreCorrupt
 from kala.states import NOT_RUN, State
 
 ROWS_AT_ONCE = 1_024
@@ -48,22 +46,6 @@ def record_row(element: Element, changed: int) -> Row:
         with suppress(UnicodeDecodeError):  # then it stays a blob
             value = element.value.decode()
     return (element.kind, element.key, element.revision, changed, value)
-
-
-def run_row(run: Run) -> Row:
-    """A row of kala_history, but for its number."""
-    at = run.ended if run.ended is not None else run.created
-    ran = int(run.state not in NOT_RUN)
-    return (run.id, run.job_id, ran, run.state.value, run.scheduled_for, at, encode(run).decode())
-
-
-def decoded(run_id: str, text: str | bytes) -> Run | None:
-    """The run in a row. One that cannot be read is logged, and None."""
-    try:
-        return decode_run(text)
-    except msgspec.DecodeError as error:
-        _log.error("%s", StoreCorrupt("run", run_id, str(error)))
-        return None
 
 
 def records(connection: sqlite3.Connection, kind: str) -> Iterator[Stored]:
@@ -140,7 +122,7 @@ def is_dense(connection: sqlite3.Connection, query: RunQuery) -> bool:
     """Whether a span of time over all jobs, up to now, has so many rows that a page is found soon from its end."""
     if query.job_id is not None or query.since is None or query.until is not None:
         return False
-    conditions, values = _conditions(query)
+    conditions, values = conditions_of(query, ":{}")
     count: int = connection.execute(
         "select count(*) from (select 1 from kala_history indexed by kala_history_scheduled"
         f" where {' and '.join(conditions)} limit {DENSE})",
@@ -156,7 +138,7 @@ def page(query: RunQuery, *, dense: bool = False) -> tuple[str, dict[str, object
     costs the same among ten million rows. Only a span of time over all jobs is looked up first, and sorted, unless it
     is `dense`.
     """
-    conditions, values = _conditions(query)
+    conditions, values = conditions_of(query, ":{}")
     values["rows"] = query.limit + 1
     arms = [""]
     if query.job_id is not None:
@@ -175,29 +157,3 @@ def page(query: RunQuery, *, dense: bool = False) -> tuple[str, dict[str, object
         for arm in arms or ["false"]
     ]
     return " union all ".join(selects) + " order by seq desc limit :rows", values
-
-
-def _conditions(query: RunQuery) -> tuple[list[str], dict[str, object]]:
-    """What holds for every row of the query, but for its job, and the parameters."""
-    conditions: list[str] = []
-    values: dict[str, object] = {}
-    for name, column, value in (
-        ("job", "", query.job_id),
-        ("after", "seq <", None if query.after is None else _position(query.after)),
-        ("since", "scheduled_for >=", query.since),
-        ("until", "scheduled_for <", query.until),
-    ):
-        if value is not None:
-            values[name] = value
-            conditions += [f"{column} :{name}"] if column else []
-    if query.states is not None:
-        values |= {f"state{number}": state.value for number, state in enumerate(sorted(query.states))}
-        conditions.append(f"state in ({', '.join(f':state{number}' for number in range(len(query.states)))})")
-    return conditions, values
-
-
-def _position(after: str) -> int:
-    # Longer than 18 digits would not fit a column.
-    if not (after.isascii() and after.isdecimal() and len(after) <= 18):
-        raise Invalid({"after": "is not the `next` of a page"})
-    return int(after)

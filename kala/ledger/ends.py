@@ -16,8 +16,11 @@ RETRIED = frozenset({State.FAILED, State.TIMED_OUT})
 def end_attempt(
     record: Record, *, run_id: str, attempt: Attempt, output: bytes, now: Moment, children: Sequence[str], instance: str
 ) -> Change:
-    """An attempt of a claimed run has ended: it is retried, or the run ends, and sets off what follows from it."""
+    """An attempt of a claimed run has ended: it is retried, or the run ends, and sets off what follows from it. Nothing
+    when that is recorded already, and a retry waits, or is on."""
     run = find(record, run_id)
+    if run is not None and attempt in run.attempts:
+        return Change(record, answer=run)
     if run is None or run.state is State.WAITING or run.instance != instance:
         raise Stale(f"run {run_id} is not ours any more")
     run = replace(run, attempts=(*run.attempts, attempt))
@@ -38,7 +41,7 @@ def end_attempt(
         run = replace(run, reason=SHUTDOWN)
     else:
         record = replace(record, successes=record.successes + 1, last_success=attempt.ended)
-    change = finished(record, run, attempt.state, now, children, instance)
+    change = finished(record, run, attempt.state, now, children, instance, ended=attempt.ended)
     return replace(change, outputs=outputs)
 
 
@@ -73,9 +76,19 @@ def retry_delay(job: Job, run: Run) -> int:
     return min(round(delay * (0.9 + 0.2 * chance(f"{run.id} {failures(run)}"))), most)
 
 
-def finished(record: Record, run: Run, state: State, now: Moment, children: Sequence[str], instance: str) -> Change:
-    """The run is over, in `state`: it leaves the open ones, counts, and sets off what follows from it."""
-    run = replace(run, state=state, ended=now, not_before=None)
+def finished(
+    record: Record,
+    run: Run,
+    state: State,
+    now: Moment,
+    children: Sequence[str],
+    instance: str,
+    *,
+    ended: Moment | None = None,
+) -> Change:
+    """The run is over, in `state`, since `ended` where that is not now: it leaves the open ones, counts, and sets off
+    what follows from it."""
+    run = replace(run, state=state, ended=now if ended is None else ended, not_before=None)
     outbox = record.outbox
     if record.deleted is None:
         if state is State.SUCCEEDED and children:

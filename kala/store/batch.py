@@ -9,6 +9,7 @@ from kala.errors import KalaError, ValueTooLarge
 from kala.job import encode
 from kala.ledger import Change
 from kala.store.draft import Draft
+from kala.store.results import Result
 from kala.store.roster import Roster
 
 Decide = Callable[[Draft], Iterable[Change]]
@@ -18,12 +19,13 @@ REVISION_ROOM = 32
 
 
 class Request:
-    """A decision that waits for the writer, and who is to hear of it."""
+    """A decision that waits for the writer, and who is to hear of it. `result` is what it is about, where that must not
+    be lost."""
 
-    __slots__ = ("_answered", "_decide", "changes", "fault", "patient")
+    __slots__ = ("_answered", "_decide", "changes", "fault", "patient", "result")
 
-    def __init__(self, decide: Decide, answered: Answered, patient: bool) -> None:
-        self._decide, self._answered, self.patient = decide, answered, patient
+    def __init__(self, decide: Decide, answered: Answered, patient: bool, result: Result | None = None) -> None:
+        self._decide, self._answered, self.patient, self.result = decide, answered, patient, result
         self.changes: list[Change] = []
         self.fault: Exception | None = None
 

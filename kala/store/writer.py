@@ -1,7 +1,8 @@
 """The store's writer: it alone changes jobs, in memory and in the database.
 
 It takes all requests that wait (up to `MOST`), lets each decide on what the ones before have come to, commits the
-outcome once, and only then changes memory, tells of it, and wakes the callers.
+outcome once, and only then changes memory, tells of it, and wakes the callers. While the database is away it tries
+again and again; `outage.py` is what is told of that, `keeper.py` who keeps the results that wait.
 """
 
 import logging
@@ -14,13 +15,16 @@ import trio
 
 from kala import events
 from kala.clock import Clock, Moment
-from kala.drivers.contract import Conflict, Driver, Element, Stored, is_done
-from kala.errors import KalaError, StoreCorrupt, StoreRefused, StoreUnavailable
+from kala.drivers.contract import Conflict, Driver, Stored
+from kala.errors import KalaError, Kept, StoreCorrupt, StoreRefused, StoreUnavailable, again
 from kala.events import Event
 from kala.hub import Hub
 from kala.job import Record, decode_record, replace
 from kala.store.batch import Answered, Batch, Decide, Request
-from kala.store.draft import JOB
+from kala.store.health import Health
+from kala.store.keeper import Keeper
+from kala.store.proof import Covered
+from kala.store.results import Result
 from kala.store.roster import Roster
 
 log = logging.getLogger(__name__)
@@ -35,24 +39,26 @@ RETRY_FIRST, RETRY_LAST = 0.1, 5.0
 
 
 class Writer:
-    """Owns the records in memory (`roster`), the requests that wait, and what is known of the database (`fault`).
+    """Owns the records in memory (`roster`), the requests that wait, and what is known of the database (`health`).
 
     `in_thread(function, *arguments)` runs a blocking call, one at a time. `changed(job_id, before, after, grown)` is
     called for each record that has changed, after its commit and before the callers wake; `grown`: so has its history.
     """
 
-    def __init__(self, driver: Driver, clock: Clock, hub: Hub, in_thread: Threads, changed: Changed) -> None:
+    def __init__(
+        self, driver: Driver, clock: Clock, hub: Hub, in_thread: Threads, changed: Changed, keeper: Keeper
+    ) -> None:
         self._driver, self._clock, self._hub, self._changed = driver, clock, hub, changed
+        self._keeper = keeper
         self.in_thread = in_thread
         self.roster = Roster()
-        self.fault: KalaError | None = StoreUnavailable("the jobs are not loaded yet")
+        self.health = Health(driver, clock, hub, lambda: self._wake.set())
         self._queue: deque[Request] = deque()
         self._foreign: list[tuple[str, Stored | None]] = []  # written by others, to be adopted
         self._doubt: Batch | None = None  # its commit had no answer: any part of it may have been written
         self._wake = trio.Event()
         self._hasty, self._hurry, self._gather_until = False, trio.Event(), 0.0
-        self._closing = trio.Event()
-        self._up = trio.Event()
+        self._closing, self._hasty_end = trio.Event(), False
         self._last_created: Moment = 0
 
     def start_with(self, records: Iterable[Record]) -> None:
@@ -60,34 +66,39 @@ class Writer:
         for record in sorted(records, key=lambda record: record.created):
             self.roster.put(record)
             self._last_created = max(self._last_created, record.created)
-        self._came_up()
-
-    async def wait_up(self) -> None:
-        """Return when the database can be written."""
-        await self._up.wait()
+        self.came_up()
 
     def new_moment(self) -> Moment:
         """Now, and later than every one given before: the order in which jobs were added."""
         self._last_created = max(self._clock.now(), self._last_created + 1)
         return self._last_created
 
-    def submit(self, decide: Decide, answered: Answered, patient: bool) -> None:
+    def submit(self, decide: Decide, answered: Answered, patient: bool, result: Result | None = None) -> None:
         """As `Store.submit`."""
-        if self._closing.is_set() or (self.fault is not None and not patient):
-            raise self.fault or StoreUnavailable("the database is closed")
-        self._queue.append(Request(decide, answered, patient))
+        if result is not None:
+            self._keeper.add(result)
+        if self._closing.is_set() or (self.health.fault is not None and not patient):
+            fault = self.health.fault or StoreUnavailable("the database is closed")
+            raise Kept(*fault.args) if result is not None and self._keeper.spool is not None else again(fault)
+        self._queue.append(Request(decide, answered, patient, result))
         self._wake.set()
         if not patient:
             self._hasty = True
             self._hurry.set()
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait to be written."""
+        return len(self._queue)
 
     def adopt(self, found: Iterable[tuple[str, Stored | None]]) -> None:
         """Hand over what others have written: jobs by id, None for one that is gone."""
         self._foreign += found
         self._wake.set()
 
-    def close(self) -> None:
-        """Let `run` end when it has written all that was handed over."""
+    def close(self, *, hasty: bool = False) -> None:
+        """As `Store.close`."""
+        self._hasty_end |= hasty
         self._closing.set()
         self._wake.set()
         self._hurry.set()
@@ -97,8 +108,13 @@ class Writer:
         delay = RETRY_FIRST
         while not (self._closing.is_set() and not self._queue and not self._foreign):
             try:
-                if self.fault is not None:
+                if self.health.fault is not None:
+                    if self._closing.is_set() and self._hasty_end:
+                        raise self.health.fault
                     await self._recover()
+                elif self.health.suspicion is not None:
+                    await self.prove()
+                    self.health.is_sound()
                 for key, stored in self._foreign:
                     self._adopt_readable(key, stored)
                 self._foreign.clear()
@@ -107,13 +123,16 @@ class Writer:
                     await self._commit([self._queue.popleft() for _ in range(min(MOST, len(self._queue)))])
                     delay = RETRY_FIRST
                 elif not self._closing.is_set():
-                    delay = RETRY_FIRST
                     self._wake = trio.Event()
-                    await self._wake.wait()
+                    with trio.move_on_at(self.health.outage.quiet_until):
+                        await self._wake.wait()
+                    self.health.outage.look()
+                    if self.health.outage.since is None:
+                        delay = RETRY_FIRST
             except (StoreUnavailable, StoreRefused) as fault:
                 self._went_down(fault)
                 if self._closing.is_set():
-                    self._give_up(fault)
+                    await self._give_up(fault)
                     return
                 with trio.move_on_after(delay):
                     await self._closing.wait()
@@ -139,6 +158,8 @@ class Writer:
             self._put_back(requests, fault)
             raise
         self._queue.extendleft(reversed(self._conclude(batch, answers)))
+        results = sum(request.patient for request in requests)
+        self.health.outage.answered(results, written=bool(batch.elements))
 
     def _commit_parts(self, batch: Batch) -> list[Conflict | None]:
         answers: list[Conflict | None] = []
@@ -149,15 +170,17 @@ class Writer:
     def _conclude(self, batch: Batch, answers: list[Conflict | None]) -> list[Request]:
         """Change memory, tell, and wake the callers; return the requests that have to be decided again."""
         lost, corrupt = self._apply(batch, answers)
-        again = []
+        decided_again = []
         for request in batch.requests:
             touched = [change.record.id for change in request.changes]
             if any(job_id in lost for job_id in touched):
-                again.append(request)
+                decided_again.append(request)
                 continue
             request.fault = next((corrupt[one] for one in touched if one in corrupt), request.fault)
+            if request.result is not None:
+                self._keeper.settle(request.result)
             request.answer()
-        return again
+        return decided_again
 
     def _apply(self, batch: Batch, answers: list[Conflict | None]) -> tuple[set[str], dict[str, StoreCorrupt]]:
         """Change memory in the order of the commit; return the jobs that another daemon wrote first, and of these
@@ -168,11 +191,17 @@ class Writer:
         for element, answer in zip(batch.elements, answers, strict=True):
             job_id = element.key
             if answer is not None:
+                ours = isinstance(answer, Covered)
                 try:
-                    self._adopt(job_id, answer.current)
-                    lost.add(job_id)
+                    self._adopt(job_id, answer.current, grown=ours)
                 except StoreCorrupt as fault:
                     corrupt[job_id] = fault
+                    continue
+                if ours:
+                    for change in batch.draft.changes[job_id]:
+                        told += change.events
+                else:
+                    lost.add(job_id)
                 continue
             before, changes = self.roster.get(job_id), batch.draft.changes[job_id]
             after = None if element.value is None else replace(changes[-1].record, revision=element.revision)
@@ -189,7 +218,7 @@ class Writer:
             self.roster.put(after)
         self._changed(job_id, before, after, grown)
 
-    def _adopt(self, job_id: str, stored: Stored | None) -> None:
+    def _adopt(self, job_id: str, stored: Stored | None, *, grown: bool = False) -> None:
         """Take over what is in the database, unless memory has later news. Raises `StoreCorrupt`."""
         before = self.roster.get(job_id)
         if stored is None:
@@ -198,7 +227,7 @@ class Writer:
         elif before is None or stored.revision > before.revision:
             record = decoded(stored)
             self._last_created = max(self._last_created, record.created)
-            self._replace(job_id, before, record)
+            self._replace(job_id, before, record, grown=grown)
             self._hub.publish_nowait([Event(events.JOB_SAVED, self._clock.now(), job_id)])
 
     def _adopt_readable(self, job_id: str, stored: Stored | None) -> None:
@@ -212,53 +241,50 @@ class Writer:
         self._queue.extendleft(request for request in reversed(requests) if request.patient)
         for request in requests:
             if not request.patient:
-                request.fault = fault
+                request.fault = again(fault)
                 request.answer()
 
     # Away and back.
+
+    def came_up(self) -> None:
+        """The database can be written."""
+        self.health.came_up()
+        self._keeper.set_urgent(False)
 
     def _went_down(self, fault: KalaError) -> None:
         waiting = list(self._queue)
         self._queue.clear()
         self._put_back(waiting, fault)
-        if self.fault is None:
-            log.error("the database is away: %s", fault)
-            self._hub.publish_nowait([Event(events.STORE_DOWN, self._clock.now(), reason=str(fault))])
-            self._up = trio.Event()
-        self.fault = fault
+        self.health.went_down(fault)
+        self.health.outage.begin(fault)
+        self._keeper.set_urgent(True)
+
+    async def prove(self) -> None:
+        """Raise `StoreUnavailable`, `StoreRefused` when it cannot be written, or is another one."""
+        await self.in_thread(self.health.prove)
 
     async def _recover(self) -> None:
         """Prove that the database can be written, and find out what came of the batch that had no answer."""
-        elements = self._doubt.elements if self._doubt is not None else []
-        found = await self.in_thread(self._probe, [element.key for element in elements])
+        answers = await self.in_thread(self.health.prove, self._doubt)
+        written = 0
         if self._doubt is not None:
             batch, self._doubt = self._doubt, None
-            answers = [
-                None if is_done(element, stored) else Conflict(stored)
-                for element, stored in zip(elements, found, strict=True)
-            ]
-            again = set(self._conclude(batch, answers))
-            answered = {request for request in batch.requests if request not in again}
+            undecided = set(self._conclude(batch, answers))
+            answered = {request for request in batch.requests if request not in undecided}
             self._queue = deque(request for request in self._queue if request not in answered)
-        self._came_up()
-        log.info("the database is back")
-        self._hub.publish_nowait([Event(events.STORE_UP, self._clock.now())])
+            written = len(answered)
+        self.came_up()
+        self.health.outage.relent(written, len(self._queue))
 
-    def _probe(self, doubtful: list[str]) -> list[Stored | None]:
-        probe = self._driver.get("setting", "probe")
-        revision = probe.revision if probe is not None else 0
-        self._driver.commit([Element("setting", "probe", revision, revision + 1, b"{}")])
-        return [self._driver.get(JOB, job_id) for job_id in doubtful]
-
-    def _came_up(self) -> None:
-        self.fault = None
-        self._up.set()
-
-    def _give_up(self, fault: KalaError) -> None:
-        if self._queue:
+    async def _give_up(self, fault: KalaError) -> None:
+        kept = await self._keeper.flush()
+        results = sum(request.result is not None for request in self._queue)
+        if results and kept:
+            log.warning("%d results are kept in %s for the next start: %s", results, self._keeper.path, fault)
+        elif self._queue:
             log.error("%d results could not be written before the end: %s", len(self._queue), fault)
         for request in self._queue:
-            request.fault = fault
+            request.fault = Kept(*fault.args) if kept and request.result is not None else again(fault)
             request.answer()
         self._queue.clear()
 

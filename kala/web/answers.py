@@ -8,6 +8,8 @@ from kala.web.compress import WORTH, gzipped, gzipped_chunks, wants_gzip
 from kala.web.problems import JSON
 
 NDJSON = "application/x-ndjson"
+STALE = "Kala-Stale"
+STALE_ABOUT = {STALE: "`true` when the database is away, and what is only there is missing from this answer."}
 _HEADERS = {"Cache-Control": "no-store", "Vary": "Accept-Encoding"}
 
 
@@ -20,9 +22,14 @@ def answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None
     return Response(body, status, headers, content_type=JSON)
 
 
-def in_pieces(pieces: AsyncIterator[bytes], media_type: str = JSON) -> Response:
+def stale_when(stale: bool) -> dict[str, str]:
+    """The header of an answer that misses what is only in a database that is away."""
+    return {STALE: "true"} if stale else {}
+
+
+def in_pieces(pieces: AsyncIterator[bytes], media_type: str = JSON, headers: dict[str, str] | None = None) -> Response:
     """An answer that is written while it is sent. To a HEAD its head alone: the pieces are never asked for."""
-    headers = dict(_HEADERS)
+    headers = {**_HEADERS, **(headers or {})}
     if request.method == "HEAD":
         response = Response(b"", 200, headers, content_type=media_type)
         del response.headers["Content-Length"]  # it is not known before the answer is made

@@ -8,7 +8,7 @@ from quart import Response
 from kala.errors import StoreRefused, StoreUnavailable
 from kala.job import MAX_RESULTS, Record, unpacked
 from kala.web import routes
-from kala.web.answers import answer, body_sent, nothing
+from kala.web.answers import STALE_ABOUT, answer, body_sent, nothing, stale_when
 from kala.web.parameters import IDEMPOTENCY_KEY, Parameter, asked, flag
 from kala.web.routes import ROOT, Answer, Route
 from kala.wire.checks import members_schema
@@ -77,7 +77,14 @@ class Jobs:
                 body=routes.json(NEW_JOB),
                 faults=(400, 409, 413),
             ),
-            Route("GET", one, self.get, "A job.", {200: Answer("The job.", JobAnswer, headers=ETAG)}, faults=(404,)),
+            Route(
+                "GET",
+                one,
+                self.get,
+                "A job.",
+                {200: Answer("The job.", JobAnswer, headers=ETAG | STALE_ABOUT)},
+                faults=(404,),
+            ),
             Route(
                 "PATCH",
                 one,
@@ -97,7 +104,7 @@ class Jobs:
                 f"{ROOT}/job/stats/<job_id>/",
                 self.stats,
                 "What became of a job's runs.",
-                {200: Answer("A row for each run.", StatsAnswer)},
+                {200: Answer("A row for each run.", StatsAnswer, headers=STALE_ABOUT)},
                 faults=(404,),
             ),
             Route(
@@ -116,15 +123,15 @@ class Jobs:
     def _object(self, record: Record, rows: list[Row] | None) -> JobObject:
         return job_object(record, self.service.children(record.id), rows)
 
-    async def _all_rows(self, record: Record) -> list[Row] | None:
-        """All runs that are kept. The record has the last `MAX_RESULTS` with it: when there never were more, or the
-        database is away, these are the answer."""
+    async def _all_rows(self, record: Record) -> tuple[list[Row] | None, bool]:
+        """All runs that are kept, and whether some may be missing. The record has the last `MAX_RESULTS` with it: when
+        there never were more, or the database is away, these are the answer."""
         if len(unpacked(record.results)) < MAX_RESULTS:
-            return rows_of_results(record)
+            return rows_of_results(record), False
         try:
-            return rows_of_runs(await self.service.ended_runs(record))
+            return rows_of_runs(await self.service.ended_runs(record)), False
         except (StoreUnavailable, StoreRefused):
-            return rows_of_results(record)
+            return rows_of_results(record), True
 
     async def create(self) -> Response:
         key = asked((IDEMPOTENCY_KEY,))["Idempotency-Key"]
@@ -137,8 +144,9 @@ class Jobs:
 
     async def get(self, job_id: str) -> Response:
         record = self.service.job(job_id)
-        rows = await self._all_rows(record)
-        return answer(encode(JobAnswer(self._object(record, rows))), headers={"ETag": etag(record)})
+        rows, stale = await self._all_rows(record)
+        headers = {"ETag": etag(record)} | stale_when(stale)
+        return answer(encode(JobAnswer(self._object(record, rows))), headers=headers)
 
     async def edit(self, job_id: str) -> Response:
         expected, body = asked((IF_MATCH,))["If-Match"], await body_sent()
@@ -179,7 +187,8 @@ class Jobs:
         return nothing()
 
     async def stats(self, job_id: str) -> Response:
-        return answer(encode(StatsAnswer(await self._all_rows(self.service.job(job_id)))))
+        rows, stale = await self._all_rows(self.service.job(job_id))
+        return answer(encode(StatsAnswer(rows)), headers=stale_when(stale))
 
 
 def etag(record: Record) -> str:

@@ -88,7 +88,7 @@ def _operation(route: Route, by_type: dict[Any, Schema], components: dict[str, S
         made["requestBody"] = {"required": route.body.required, "content": content}
     made["responses"] = {str(status): _response(one, by_type) for status, one in route.answers.items()} | {
         str(status): {"description": FAULTS[status], "content": {JSON: {"schema": by_type[ErrorObject]}}}
-        for status in sorted(faults)
+        for status in sorted(faults.keys() - route.answers.keys())
     }
     return made
 

@@ -34,8 +34,9 @@ STATUSES: dict[type[KalaError], int] = {
 }
 """What is not here is a bug, and 500."""
 
-RETRY_AFTER: dict[type[KalaError], int] = {errors.Stopping: 5, errors.StoreUnavailable: 1}
-"""Seconds after which trying again is worth it: a restart takes some, a database may be back at once."""
+RETRY_AFTER: dict[type[KalaError], int] = {errors.Stopping: 5, errors.StoreUnavailable: 1, errors.StoreRefused: 5}
+"""Seconds after which trying again is worth it: a restart takes some, as does whoever must act; a database may be back
+at once."""
 
 
 class Refused(KalaError):

@@ -7,12 +7,13 @@ import trio
 from msgspec import Struct
 from quart import Response
 
-from kala.drivers.contract import RunPage, RunQuery
+from kala.drivers.contract import RunQuery
 from kala.errors import StoreRefused, StoreUnavailable
+from kala.history import Page
 from kala.job import Run, replace
 from kala.states import State
 from kala.web import parameters
-from kala.web.answers import answer, in_pieces
+from kala.web.answers import STALE_ABOUT, answer, in_pieces, stale_when
 from kala.web.parameters import asked
 from kala.web.routes import ROOT, Answer, Route
 from kala.wire.jobjson import encode
@@ -62,7 +63,7 @@ class Runs:
                 f"{ROOT}/run/",
                 self.runs,
                 "Runs, and occurrences that did not run, the newest first; those that are open come before all others.",
-                {200: Answer("A page of them.", RunList)},
+                {200: Answer("A page of them.", RunList, headers=STALE_ABOUT)},
                 parameters=PARAMETERS,
                 faults=(400,),
             ),
@@ -91,9 +92,9 @@ class Runs:
         )
         left = given["limit"]
         first = await self.service.history.page(replace(query, limit=min(left, PORTION)))
-        return in_pieces(self._listed(first, query, left))
+        return in_pieces(self._listed(first, query, left), headers=stale_when(first.stale))
 
-    async def _listed(self, page: RunPage, query: RunQuery, left: int) -> AsyncIterator[bytes]:
+    async def _listed(self, page: Page, query: RunQuery, left: int) -> AsyncIterator[bytes]:
         """The list in pieces. When the database goes away meanwhile the page ends early: its `next` goes on there."""
         between, told = b'{"runs":[', set[str]()
         while True:
@@ -104,7 +105,7 @@ class Runs:
                 between = b","
             told.update(run.id for run in runs)
             left -= len(runs)
-            if page.next is None or left <= 0:
+            if page.next is None or left <= 0 or page.stale:
                 break
             try:
                 page = await self.service.history.page(replace(query, after=page.next, limit=min(left, PORTION)))

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from quart import Response
 
-from kala.clock import rfc3339_or_none
+from kala.clock import rfc3339, rfc3339_or_none
 from kala.errors import Invalid
 from kala.web import routes
 from kala.web.answers import answer, body_sent
@@ -31,6 +31,15 @@ class Health(Struct):
     """That all is well."""
 
     status: str = "ok"
+
+
+class NotReady(Struct):
+    """Why nothing is started, or written. `database_away_since` is there while the database is away; so many results
+    and other writes wait for it then."""
+
+    error: str
+    database_away_since: Time | UnsetType = UNSET
+    waiting: int | UnsetType = UNSET
 
 
 class PauseAnswer(Struct):
@@ -63,7 +72,13 @@ class State:
             ),
             Route("POST", f"{ROOT}/resume/", self.resume, "Let runs start again.", paused),
             Route("GET", "/healthz/", self.healthz, "That it is alive.", {200: Answer("It is.", Health)}),
-            Route("GET", "/readyz/", self.readyz, "Whether it can run jobs.", {200: Answer("It can.", Health)}),
+            Route(
+                "GET",
+                "/readyz/",
+                self.readyz,
+                "Whether it can run jobs.",
+                {200: Answer("It can.", Health), 503: Answer("It cannot.", NotReady)},
+            ),
         ]
 
     async def stats(self) -> Response:
@@ -104,4 +119,7 @@ class State:
     async def readyz(self) -> Response:
         if self.service.ready:
             return answer(encode(Health()))
-        return answer(encode({"error": self.service.not_ready_because}), 503, {"Retry-After": "1"})
+        not_ready = NotReady(self.service.not_ready_because)
+        if (since := self.service.away_since) is not None:
+            not_ready.database_away_since, not_ready.waiting = rfc3339(since), self.service.waiting
+        return answer(encode(not_ready), 503, {"Retry-After": "1"})

@@ -11,17 +11,17 @@ from pathlib import Path
 
 
 class Daemon:
-    """A `kala serve` over a database in `folder`; its log is there, too."""
+    """A `kala serve` with the flags of a database; what it keeps, and its log, is in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, flags: list[str]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as one:
             self.port = one.getsockname()[1]
-        self.folder = folder
+        self.folder, self.flags = folder, flags
         self.process: subprocess.Popen[bytes]
 
     def start(self) -> None:
         command = [sys.executable, "-m", "kala", "serve", f"--port={self.port}", f"--bolt-path={self.folder}"]
-        command += ["--keep-runs=1000000", "--drain=10"]
+        command += ["--keep-runs=1000000", "--drain=10", *self.flags]
         env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent.parent)}
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stderr=log, stdout=log, env=env)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from kala import ledger
 from kala.clock import rfc3339
-from kala.drivers.contract import RunQuery
-from kala.drivers.sqlite import SqliteDriver
+from kala.drivers.contract import Driver, RunQuery
 from kala.job import Record, Run, decode_record
 from kala.states import COUNTED, NOT_RUN, State
 
@@ -21,6 +20,7 @@ class Verdict:
     def __init__(
         self,
         folder: Path,
+        driver: Driver,
         promised: list[str],
         cancelled: set[str],
         kills: list[float],
@@ -39,7 +39,6 @@ class Verdict:
             run_id, attempt, job_id, scheduled_for, trigger, at = line.split()
             self.lines[run_id, int(attempt)].append(float(at))
             self.where[run_id] = f"{job_id} {scheduled_for} {trigger}"
-        driver = SqliteDriver(folder / "kala.db")
         driver.open()
         self.records: dict[str, Record] = {s.key: decode_record(s.value) for s in driver.load("job")}
         self.ended: dict[str, Run] = {}

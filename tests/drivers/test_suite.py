@@ -16,6 +16,7 @@ from .conformance import (
     checks_of,
     commits,
     history,
+    large,
     opening,
     pruning,
     races,
@@ -47,6 +48,11 @@ class AnswersARepetitionWithAConflict(MemoryDriver):
             else Conflict(current)
             for element, current in zip(batch, currents, strict=True)
         ]
+
+
+class TakesWhatNothingHasForNothing(MemoryDriver):
+    def commit(self, batch: Sequence[Element]) -> Answers:
+        return super().commit([replace(element, expected=max(element.expected, 0)) for element in batch])
 
 
 class ComparesARepetitionByItsRevisionAlone(MemoryDriver):
@@ -135,6 +141,62 @@ class TakesAnySize(MemoryDriver):
             return super().commit(batch)
         finally:
             self.max_value = MemoryDriver.max_value
+
+
+class TakesAnyOutput(MemoryDriver):
+    def commit(self, batch: Sequence[Element]) -> Answers:
+        self.max_output = 1_000_000_000
+        try:
+            return super().commit(batch)
+        finally:
+            self.max_output = MemoryDriver.max_output
+
+
+class CutsOutputs(MemoryDriver):
+    def _append_output(self, output: Output) -> None:
+        super()._append_output(replace(output, data=output.data[:65_536]))
+
+
+class SplitsAnElement(MemoryDriver):
+    """Over several transactions, when it has many rows."""
+
+    def commit(self, batch: Sequence[Element]) -> Answers:
+        answers: Answers = []
+        for element in batch:
+            first, rest = replace(element, runs=element.runs[:500]), element.runs[500:]
+            answers += super().commit([first])
+            time.sleep(0.01 if rest else 0)
+            for run in rest if answers[-1] is None else ():
+                self._append(run)
+        return answers
+
+
+class LeavesOutWhatIsTooMuch(MemoryDriver):
+    """For one request."""
+
+    def commit(self, batch: Sequence[Element]) -> Answers:
+        room, shortened = self.max_batch_bytes, []
+        for element in batch:
+            outputs = []
+            for output in element.outputs:
+                if (room := room - len(output.data)) >= 0:
+                    outputs.append(output)
+            shortened.append(replace(element, outputs=outputs))
+        return super().commit(shortened)
+
+
+class WritesAHalfOfWhatItMay(MemoryDriver):
+    def commit(self, batch: Sequence[Element]) -> Answers:
+        room, taken = self.max_batch_bytes // 2, 0
+        for element in batch:
+            if (room := room - len(element.value or b"")) < 0:
+                break
+            taken += 1
+        return super().commit(batch[:taken]) + [None] * (len(batch) - taken)
+
+
+class SaysItsPassword(MemoryDriver):
+    place = "user:right@host:1"
 
 
 class RepeatsARowOnTheNextPage(MemoryDriver):
@@ -265,6 +327,18 @@ class ForgetsAtClosing(MemoryDriver):
         self._records.clear()
 
 
+class LooksBeforeItMakesItsTables(MemoryDriver):
+    """And makes them though another has since."""
+
+    _made = 0
+
+    def open(self) -> None:
+        made = self._made
+        time.sleep(0.01)
+        assert made == self._made, "the tables are there already"
+        self._made += 1
+
+
 class CountsSeconds(MemoryDriver):
     def now(self) -> int:
         return int(time.time())
@@ -289,6 +363,10 @@ CAUGHT: list[tuple[type[MemoryDriver], Check]] = [
     (ForgetsTheExpectedRevision, commits.check_an_unexpected_revision_is_a_conflict_with_what_is_stored),
     (ForgetsTheExpectedRevision, races.check_of_two_claims_exactly_one_wins),
     (AnswersARepetitionWithAConflict, repetition.check_a_repeated_write_is_done),
+    (
+        TakesWhatNothingHasForNothing,
+        repetition.check_an_element_that_expects_what_nothing_has_asks_and_writes_no_record,
+    ),
     (AnswersARepetitionWithAConflict, repetition.check_a_deletion_of_nothing_is_done_whatever_was_expected),
     (ComparesARepetitionByItsRevisionAlone, commits.check_an_unexpected_revision_is_a_conflict_with_what_is_stored),
     (LosesAHistoryRow, commits.check_a_batch_is_answered_element_by_element),
@@ -302,6 +380,12 @@ CAUGHT: list[tuple[type[MemoryDriver], Check]] = [
     (CutsAtANul, values.check_values_are_any_bytes),
     (FoldsTheCaseOfKeys, values.check_keys_are_any_text),
     (TakesAnySize, values.check_a_value_at_the_limit_is_taken_and_one_above_refused),
+    (TakesAnyOutput, large.check_outputs_up_to_the_limit_are_taken_and_one_above_refused),
+    (CutsOutputs, large.check_outputs_up_to_the_limit_are_taken_and_one_above_refused),
+    (SplitsAnElement, large.check_an_element_may_have_very_many_rows),
+    (LeavesOutWhatIsTooMuch, large.check_an_element_may_be_larger_than_a_batch),
+    (WritesAHalfOfWhatItMay, large.check_a_batch_may_have_as_many_bytes_as_it_says),
+    (SaysItsPassword, opening.check_it_says_where_it_is_and_what_answers),
     (RepeatsARowOnTheNextPage, history.check_pages_and_filters),
     (OrdersByTheScheduledMoment, history.check_pages_and_filters),
     (IncludesUntil, history.check_pages_and_filters),
@@ -323,6 +407,7 @@ CAUGHT: list[tuple[type[MemoryDriver], Check]] = [
     (TakesTheTokenTooLate, changes.check_nothing_is_omitted_under_four_writers),
     (TakesAnyToken, changes.check_a_strange_token_resets),
     (ForgetsAtClosing, opening.check_close_and_open_keep_everything),
+    (LooksBeforeItMakesItsTables, opening.check_several_open_an_empty_database_at_once),
     (CountsSeconds, opening.check_the_clock_is_sane),
     (LoadsUnderALock, opening.check_loading_goes_on_beside_other_calls),
 ]
@@ -334,9 +419,9 @@ CAUGHT: list[tuple[type[MemoryDriver], Check]] = [
 def test_a_broken_driver_is_caught(broken: type[MemoryDriver], check: Check) -> None:
     driver = broken()
     with pytest.raises((AssertionError, pytest.fail.Exception)):
-        check(Database(lambda: driver, lasting=False))
+        check(Database(lambda: driver, lasting=False, password="right"))
 
 
 def test_every_topic_has_caught_one() -> None:
-    for topic in (opening, commits, repetition, races, values, history, pruning, changes):
+    for topic in (opening, commits, repetition, races, values, large, history, pruning, changes):
         assert {check for _, check in CAUGHT} & set(checks_of(topic)), topic.__name__

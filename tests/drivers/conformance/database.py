@@ -13,12 +13,13 @@ START: Moment = 1_767_225_600 * SECOND  # 2026-01-01
 class Database:
     """One empty database. `construct` makes a driver of it, as a daemon of its own would.
 
-    A database that is not `lasting` lives in its one driver: `construct` then answers the same one again.
+    A database that is not `lasting` lives in its one driver: `construct` then answers the same one again. `password` is
+    what the driver was given, and must never say.
     """
 
-    def __init__(self, construct: Callable[[], Driver], *, lasting: bool = True) -> None:
+    def __init__(self, construct: Callable[[], Driver], *, lasting: bool = True, password: str = "") -> None:
         self._construct = construct
-        self.lasting = lasting
+        self.lasting, self.password = lasting, password
         self._opened: list[Driver] = []
 
     def connect(self) -> Driver:

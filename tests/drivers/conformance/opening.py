@@ -1,22 +1,35 @@
 """Opening, closing, the clock, and reading everything."""
 
+import threading
 import time
 import tracemalloc
 
 import pytest
 
 from kala.clock import SECOND
-from kala.drivers.contract import RunQuery, Stored
+from kala.drivers.contract import Driver, RunQuery, Stored
 
-from .database import Database, done, drop, printed, put, ran
+from .database import Database, done, drop, kept, printed, put, ran
+from .races import at_once
 
 
 def check_it_says_what_it_takes(database: Database) -> None:
     driver = database.connect()
     assert driver.name
     assert driver.max_value >= 64 * 1024
+    assert driver.max_output >= 64 * 1024
     assert driver.max_batch >= 1
     assert driver.max_batch_bytes >= driver.max_value
+
+
+def check_it_says_where_it_is_and_what_answers(database: Database) -> None:
+    """With a version where it has one; and never with a password."""
+    driver = database.connect()
+    assert driver.place
+    assert driver.server
+    assert driver.server == driver.name or any(character.isdecimal() for character in driver.server)
+    for shown in driver.place, driver.server, repr(driver), str(driver):
+        assert not database.password or database.password not in shown
 
 
 def check_an_empty_database_is_empty(database: Database) -> None:
@@ -57,6 +70,24 @@ def check_close_and_open_keep_everything(database: Database) -> None:
         assert not each.changes(token).reset
     done(again[1].commit([put("a", 4)]))
     assert again[0].get("job", "a") == Stored("job", "a", 4, b"{}")
+
+
+def check_several_open_an_empty_database_at_once(database: Database) -> None:
+    """All succeed, and it is one database to all."""
+    together = threading.Barrier(6, timeout=30)
+    opened: list[Driver] = []
+
+    def begin() -> None:
+        together.wait()
+        opened.append(database.connect())
+
+    at_once(*[begin] * 6)
+    for number, driver in enumerate(opened):
+        done(driver.commit([put(f"{number}", 1, runs=[ran(number)])]))
+    token = opened[0].changes("").token
+    for driver in opened:
+        assert len(list(driver.load("job"))) == len(kept(driver)) == 6
+        assert not driver.changes(token).reset
 
 
 def check_loading_goes_on_beside_other_calls(database: Database) -> None:

@@ -1,5 +1,6 @@
 """A commit whose answer was lost is repeated, and answers as it did."""
 
+from kala.drivers.contract import Conflict, Stored
 from kala.job import Output
 
 from .database import Database, done, drop, kept, printed, put, ran
@@ -52,3 +53,20 @@ def check_a_repetition_brings_the_history_that_is_missing(database: Database) ->
     done(driver.commit([put("a", 1, b"v")]))
     done(driver.commit([put("a", 1, b"v", runs=[ran(1)])]))
     assert driver.run("run-1") == ran(1)
+
+
+def check_an_element_that_expects_what_nothing_has_asks_and_writes_no_record(database: Database) -> None:
+    driver = database.connect()
+    done(driver.commit([put("a", 1, b"one", runs=[ran(1)]), put("b", 5, b"two", expected=0), put("c", 1)]))
+    done(driver.commit([drop("c", 1)]))
+    asked = [
+        put("a", 1, b"one", expected=-1, runs=[ran(1)]),
+        put("b", 5, b"other", expected=-1, runs=[ran(2)]),
+        put("new", 1, expected=-1, runs=[ran(3)]),
+        drop("c", -1),
+    ]
+    current = Stored("job", "b", 5, b"two")
+    assert driver.commit(asked) == [None, Conflict(current), Conflict(None), None]
+    assert driver.commit([drop("b", -1)]) == [Conflict(current)]
+    assert driver.get("job", "new") is None
+    assert kept(driver) == ["run-1"]

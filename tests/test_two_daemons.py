@@ -1,0 +1,121 @@
+"""Two daemons on one database, of every engine that several can share: each occurrence runs once, whoever takes it."""
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from daemon_process import API, KalaProcess, wait_for
+from servers.shared import EngineServer
+
+from kala.clock import rfc3339
+
+pytestmark = pytest.mark.slow
+
+OCCURRENCES = int(os.environ.get("KALA_TEST_OCCURRENCES", "1000"))
+TIMES = 10  # occurrences of each job, a second apart
+BEFORE = 6.0  # seconds from the beginning of creating to the first of them
+
+
+class Pair(NamedTuple):
+    first: KalaProcess
+    second: KalaProcess
+
+    def runs(self, state: str, through: KalaProcess | None = None) -> list[dict[str, Any]]:
+        """All runs in a state, as the second daemon tells of them."""
+        found: list[dict[str, Any]] = []
+        after = ""
+        while True:
+            answer = (through or self.second).get(f"{API}/run/?state={state}&limit=1000{after}")
+            assert answer.status == 200, answer
+            found += answer.json["runs"]
+            if not answer.json["next"]:
+                return found
+            after = f"&after={answer.json['next']}"
+
+
+@pytest.fixture
+def pair(engine_server: EngineServer, tmp_path: Path) -> Iterator[Pair]:
+    flags = ["--shared", "--keep-runs=100000", "--drain=5", *engine_server.flags]
+    with (
+        KalaProcess(tmp_path / "first", "--node=first", *flags) as first,
+        KalaProcess(tmp_path / "second", "--node=second", *flags) as second,
+    ):
+        yield Pair(first, second)
+
+
+def test_every_occurrence_runs_once(pair: Pair, tmp_path: Path) -> None:
+    ledger, jobs = tmp_path / "ledger", OCCURRENCES // TIMES
+    # Given jobs that are all due at the same moments, made half here and half there
+    first = time.time() + BEFORE + jobs / 200
+    command = f'echo "$KALA_JOB_ID $KALA_SCHEDULED_FOR $KALA_NODE" >>{ledger}'
+    for daemon in pair:
+        line = {
+            "name": "each second",
+            "command": command,
+            "shell": True,
+            "schedule": f"R{TIMES - 1}/{rfc3339(round(first * 1e6))}/PT1S",
+        }
+        body = "\n".join([json.dumps(line)] * (jobs // 2)).encode()
+        response, answer = daemon.request("POST", f"{API}/job/batch/", body)
+        assert response.status == 200
+        assert b'"error"' not in answer
+    assert time.time() < first, "it took longer to make them than was thought"
+
+    # When all have passed
+    def ran() -> int:
+        return len(ledger.read_text().splitlines()) if ledger.exists() else 0
+
+    expected = jobs // 2 * 2 * TIMES
+    pair.first.wait_for(lambda: ran() >= expected, "not all ran", seconds=60 + OCCURRENCES / 50)
+    pair.second.wait_for(lambda: pair.second.get(f"{API}/stats/").json["Stats"]["success_count"] >= expected)
+
+    # Then each has run once, and both daemons had a part in it
+    lines = [line.split() for line in ledger.read_text().splitlines()]
+    assert set(Counter((job, moment) for job, moment, _ in lines).values()) == {1}
+    assert len(lines) == expected
+    shares = Counter(node for _, _, node in lines)
+    assert set(shares) == {"first", "second"}, shares
+    # and the records say the same
+    runs = pair.runs("succeeded")
+    assert Counter((run["job_id"], run["scheduled_for"]) for run in runs).most_common(1)[0][1] == 1
+    assert len(runs) == expected
+    for state in "failed", "lost", "missed", "skipped":
+        assert pair.runs(state) == []
+
+
+def test_the_other_decides_what_a_dead_one_had_on(pair: Pair, tmp_path: Path) -> None:
+    # Given long runs that each of the two has started
+    ids = {}
+    for daemon, count in (pair.first, 6), (pair.second, 4):
+        jobs = [daemon.create(name="long", command=f"sleep {60 if daemon is pair.first else 12}") for _ in range(count)]
+        for job_id in jobs:
+            answer = daemon.post(f"{API}/job/start/{job_id}/?wait=false")
+            assert answer.status == 202, answer
+            ids[answer.json["id"]] = daemon
+    pair.second.wait_for(lambda: len(pair.runs("claimed,running")) == len(ids), "it does not see all runs")
+    assert len(pair.first.descendants()) == 6
+
+    # then the other leaves those that are not its own alone, for longer than it takes to look after the dead
+    looked = time.monotonic() + 7
+    wait_for(lambda: time.monotonic() > looked, lambda: "")
+    instances = {run["id"]: run["instance"] for run in pair.runs("claimed,running")}
+    assert instances.keys() == ids.keys()
+    assert len({instances[run] for run in ids if ids[run] is pair.first}) == 1
+    assert {instances[run] for run in ids if ids[run] is pair.first}.isdisjoint(
+        {instances[run] for run in ids if ids[run] is pair.second}
+    )
+
+    # When one is killed
+    pair.first.kill()
+
+    # Then the other ends what is left of its runs and decides them, and its own go on to their end
+    theirs = {run for run in ids if ids[run] is pair.first}
+    pair.second.wait_for(lambda: {run["id"] for run in pair.runs("lost")} == theirs, "they are not decided")
+    assert pair.first.descendants() == []
+    pair.second.wait_for(lambda: {run["id"] for run in pair.runs("succeeded")} == ids.keys() - theirs)
+    pair.second.wait_for(lambda: not pair.runs("claimed,running"))

@@ -13,10 +13,10 @@ from world import FAIL, START, Act, World, every, simulated
 
 from kala import ledger
 from kala.clock import TrioClock
-from kala.drivers.contract import Element
+from kala.drivers.contract import Element, Stored
 from kala.drivers.memory import MemoryDriver
-from kala.errors import StoreUnavailable
-from kala.job import Record, Run
+from kala.errors import StoreRefused, StoreUnavailable
+from kala.job import Record, Run, encode, replace
 from kala.ledger import Change
 from kala.states import State, Trigger
 
@@ -279,3 +279,44 @@ async def test_a_run_that_another_has_taken_over_is_ended_here(caplog: pytest.Lo
         await two.until(200)
         (run,) = one.history(job)
         assert [attempt.state for attempt in run.attempts] == [State.LOST, State.SUCCEEDED]
+
+
+@simulated
+async def test_a_database_that_was_set_back_is_refused() -> None:
+    """It has lost what was answered: deciding on it anew would go on for ever, or do things twice."""
+    storm = Storm()
+    async with storm.one.up():
+        job = "a"
+        await storm.one.store.transact(new(job))
+        stored = storm.inner.get("job", job)
+        await storm.one.store.change(job, lambda record: owned(record, "later"))
+        # when an earlier state of the database is restored under a daemon
+        assert stored is not None
+        storm.inner._records["job", job] = stored
+        with pytest.raises(StoreRefused, match=r"set back while in use\. Start again"):
+            await storm.one.store.change(job, lambda record: owned(record, "lost"))
+        assert storm.one.record(job).job.owner == "later"
+        assert storm.inner.get("job", job) == stored
+        # and when it is as it was, all goes on
+        storm.inner._records["job", job] = replace(
+            stored, revision=stored.revision + 1, value=encode(storm.one.record(job))
+        )
+        await storm.calm()
+        await storm.one.store.change(job, lambda record: owned(record, "at last"))
+        storm.one.agrees()
+
+
+@simulated
+async def test_another_job_of_the_same_id_is_adopted() -> None:
+    """Its revisions begin anew, when the former one was forgotten meanwhile."""
+    storm = Storm()
+    async with storm.one.up():
+        job = "a"
+        await storm.one.store.transact(new(job))
+        for owner in "abc":
+            await storm.one.store.change(job, lambda record, owner=owner: owned(record, owner))  # type: ignore[misc]
+        later = replace(storm.one.record(job), created=storm.one.record(job).created + 1, revision=1)
+        storm.inner._records["job", job] = Stored("job", job, 1, encode(later))
+        await storm.one.store.change(job, lambda record: owned(record, "new"))
+        assert storm.one.record(job).revision == 2
+        storm.one.agrees()

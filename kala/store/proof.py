@@ -1,12 +1,37 @@
 """Whether the database is there, and what came of a batch whose answer was lost: blocking calls, for the writer."""
 
+from collections.abc import Sequence
+
+import msgspec
+
 from kala.drivers.contract import Conflict, Driver, Element, Stored
-from kala.errors import KalaError
-from kala.job import replace
+from kala.errors import KalaError, StoreRefused
+from kala.job import Record, decode_record, replace
 from kala.store.batch import Batch
+from kala.store.roster import Roster
 
 NEVER = -1
 """A revision that no record has: an element that expects it asks whether it is done, and never writes its record."""
+
+
+def is_another(record: Record, stored: Stored) -> bool:
+    """What is stored is not an earlier state of `record`, but a later job of the same id: its revisions began anew."""
+    try:
+        return decode_record(stored.value).created > record.created
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
+def refuse_older(elements: Sequence[Element], answers: Sequence[Conflict | None], roster: Roster) -> None:
+    """Raise `StoreRefused` when a record is stored as it was before something that had been written to it."""
+    for element, answer in zip(elements, answers, strict=True):
+        record, current = roster.get(element.key), None if answer is None else answer.current
+        if record is None or current is None or current.revision >= record.revision or is_another(record, current):
+            continue
+        raise StoreRefused(
+            f"job {element.key} is stored at revision {current.revision}, and had been written at {record.revision}:"
+            " the database was set back while in use. Start again, to go on from what it has"
+        )
 
 
 class Covered(Conflict, frozen=True):

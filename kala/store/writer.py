@@ -23,7 +23,7 @@ from kala.job import Record, decode_record, replace
 from kala.store.batch import Answered, Batch, Decide, Request
 from kala.store.health import Health
 from kala.store.keeper import Keeper
-from kala.store.proof import Covered
+from kala.store.proof import Covered, is_another, refuse_older
 from kala.store.results import Result
 from kala.store.roster import Roster
 
@@ -152,6 +152,7 @@ class Writer:
         batch = Batch(requests, self.roster, self._driver.max_value)
         try:
             answers = await self.in_thread(self._commit_parts, batch) if batch.elements else []
+            refuse_older(batch.elements, answers, self.roster)
         except (StoreUnavailable, StoreRefused) as fault:
             self._doubt = batch
             batch.requests = [request for request in requests if request.patient]
@@ -224,7 +225,7 @@ class Writer:
         if stored is None:
             if before is not None:
                 self._replace(job_id, before, None)
-        elif before is None or stored.revision > before.revision:
+        elif before is None or stored.revision > before.revision or is_another(before, stored):
             record = decoded(stored)
             self._last_created = max(self._last_created, record.created)
             self._replace(job_id, before, record, grown=grown)
@@ -268,6 +269,7 @@ class Writer:
         answers = await self.in_thread(self.health.prove, self._doubt)
         written = 0
         if self._doubt is not None:
+            refuse_older(self._doubt.elements, answers, self.roster)
             batch, self._doubt = self._doubt, None
             undecided = set(self._conclude(batch, answers))
             answered = {request for request in batch.requests if request not in undecided}

@@ -67,7 +67,7 @@ def test_settings_come_before_the_url() -> None:
     ],
 )
 def test_what_cannot_be_read_is_named(given: str, said: str) -> None:
-    with pytest.raises(SettingsError, match="^--jobdb-address: ") as caught:
+    with pytest.raises(SettingsError, match=r"^--jobdb-address: ") as caught:
         read_address(Server(given), SCHEMES, 77)
     assert said in str(caught.value)
 

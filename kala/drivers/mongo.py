@@ -27,6 +27,8 @@ from kala.job import Output, Run
 TIME = 8.0
 """Seconds of a call: below the contract's `TIMEOUT`."""
 OPENING, FINDING = 5.0, 2.0  # seconds of it that finding the server may take, at first and later
+IN_TURN = 50, 8 * 1024 * 1024
+"""`max_batch` and `max_batch_bytes` where writers take turns: FerretDB 1 on SQLite reads all documents for each write."""
 UNSETTLED = {"settled": 0}  # what of a record is not read
 LOADED_AT_ONCE = 500  # records, from one answer of the server to the next
 
@@ -40,7 +42,7 @@ class MongoDriver:
     server = ""
     max_value = max_output = 8 * 1024 * 1024
     max_batch = 250
-    max_batch_bytes = 32 * 1024 * 1024
+    max_batch_bytes = 16 * 1024 * 1024
 
     def __init__(self, server: Server) -> None:
         self._address = checked_address(server)
@@ -67,6 +69,7 @@ class MongoDriver:
         self._client, self._database, self.server = client, database, database.server
         self._has_counted = False
         if not database.atomic:
+            self.max_batch, self.max_batch_bytes = IN_TURN
             _log.warning(
                 "%s: %s does not apply conditional updates in one step: daemons take turns, and what one of them that"
                 " is held up for 30 s writes after that may be lost. Use MongoDB, or FerretDB 2",

@@ -91,7 +91,7 @@ def _write_in_turn(database: MongoDatabase, changing: dict[int, Written], number
     operations = []
     refused = set()
     for place, each in changing.items():
-        found = database.records.find_one({"_id": each.id})
+        found = database.records.find_one({"_id": each.id}, {"revision": 1, "changed": 1})
         if found is None or found.get("revision") != each.element.expected:
             refused.add(place)
             continue

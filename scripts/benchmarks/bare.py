@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from kala.drivers.server import Server, read_address
 
 VALUE = b'{"x":"%s"}' % (b"x" * 1_000)
@@ -58,9 +60,14 @@ def postgres(server: Server) -> Claim:
 def mariadb(server: Server) -> Claim:
     import pymysql
 
-    at = read_address(server, {}, 3306)
+    plain = server.address.replace("tcp(", "").replace(")", "")
+    at = read_address(replace(server, address=plain), {}, 3306)
     connection: Any = pymysql.connect(
-        host=at.hosts[0][0], port=at.hosts[0][1], database=at.path, user=at.username, password=at.password
+        host=at.hosts[0][0],
+        port=at.hosts[0][1],
+        database=at.path,
+        user=at.username,
+        password=at.password.encode(),  # it would be Latin-1 otherwise
     )
     # many rows in one statement; the update of one row would be a round trip each
     write = (
@@ -92,14 +99,12 @@ def redis(server: Server) -> Claim:
         username=at.username or None,
         password=at.password or None,
     )
-    script = client.register_script(
-        "for i, key in ipairs(KEYS) do if (redis.call('hget', key, 'r') or '0') == ARGV[1] then"
-        " redis.call('hset', key, 'r', ARGV[2], 'v', ARGV[3]) end end"
-    )
 
     def claim(first: int, count: int, revision: int) -> None:
-        keys = [f"kala:bare:{n}" for n in range(first, first + count)]
-        script(keys, [str(revision - 1), str(revision), VALUE])
+        with client.pipeline(transaction=False) as pipeline:  # it cannot look before it writes
+            for n in range(first, first + count):
+                pipeline.hset(f"kala:bare:{n}", mapping={"revision": revision, "value": VALUE})
+            pipeline.execute()
 
     return claim
 

@@ -11,11 +11,18 @@ from kala.drivers import driver_class
 from kala.drivers.contract import Driver
 from kala.drivers.server import Server
 
-from .conformance.database import Database
+from .conformance.database import Database, Sizes
 from .conformance.faulty import FaultyDatabase
 
 CUTS = 6
 """Places among the answers of a commit at which it is cut."""
+
+SIZES = {
+    "Consul": Sizes(jobs=200),
+    "FerretDB": Sizes(jobs=50),
+    "SecantusDB": Sizes(records=10_000, jobs=50),
+}
+"""Where it is less: by the titles of servers that are slow by themselves."""
 
 
 def driver_of(engine: str, server: Server) -> Driver:
@@ -25,7 +32,7 @@ def driver_of(engine: str, server: Server) -> Driver:
 def database_on(service: Service) -> Database:
     """A new database on a server that runs."""
     server = service.fresh()
-    return Database(lambda: driver_of(service.engine, server), password=server.password)
+    return Database(lambda: driver_of(service.engine, server), password=server.password, sizes=SIZES.get(service.title))
 
 
 class ServedDatabase(FaultyDatabase):

@@ -370,7 +370,6 @@ CAUGHT: list[tuple[type[MemoryDriver], Check]] = [
     (AnswersARepetitionWithAConflict, repetition.check_a_deletion_of_nothing_is_done_whatever_was_expected),
     (ComparesARepetitionByItsRevisionAlone, commits.check_an_unexpected_revision_is_a_conflict_with_what_is_stored),
     (LosesAHistoryRow, commits.check_a_batch_is_answered_element_by_element),
-    (LosesAHistoryRow, history.check_pages_and_filters),
     (LosesTheHistoryOfADeletion, commits.check_a_batch_is_answered_element_by_element),
     (WritesTheHistoryOfAConflict, commits.check_a_conflict_writes_no_history),
     (HoldsTheOthersUp, commits.check_a_batch_is_answered_element_by_element),

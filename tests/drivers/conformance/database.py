@@ -1,6 +1,7 @@
 """What a check is given, and the records and runs that it writes."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from kala.clock import SECOND, Moment
 from kala.drivers.contract import Conflict, Driver, Element, RunPage, RunQuery
@@ -10,6 +11,13 @@ from kala.states import State, Trigger
 START: Moment = 1_767_225_600 * SECOND  # 2026-01-01
 
 
+class Sizes(NamedTuple):
+    """How much the checks of much write: less where a server takes minutes for it."""
+
+    records: int = 100_000
+    jobs: int = 1_100  # with twelve runs each
+
+
 class Database:
     """One empty database. `construct` makes a driver of it, as a daemon of its own would.
 
@@ -17,9 +25,11 @@ class Database:
     what the driver was given, and must never say.
     """
 
-    def __init__(self, construct: Callable[[], Driver], *, lasting: bool = True, password: str = "") -> None:
+    def __init__(
+        self, construct: Callable[[], Driver], *, lasting: bool = True, password: str = "", sizes: Sizes | None = None
+    ) -> None:
         self._construct = construct
-        self.lasting, self.password = lasting, password
+        self.lasting, self.password, self.sizes = lasting, password, sizes or Sizes()
         self._opened: list[Driver] = []
 
     def connect(self) -> Driver:
@@ -74,12 +84,15 @@ def printed(run: str, attempt: int = 1, data: bytes = b"hello\n") -> Output:
 
 
 def append(driver: Driver, runs: Sequence[Run], outputs: Sequence[Output] = ()) -> None:
-    """Append rows to the history, each with a record of its own beside it, and the outputs with the last."""
-    batch = [put(run.id, 1, kind="setting", runs=[run]) for run in runs]
+    """Append rows to the history, in their order, and then outputs.
+
+    Some in an element, which keeps their order, and one element in a commit: of several the order is left open.
+    """
+    some = 100
+    for start in range(0, len(runs), some):
+        done(driver.commit([put(runs[start].id, 1, kind="setting", runs=runs[start : start + some])]))
     if outputs:
-        batch.append(put(outputs[0].run_id, 1, kind="instance", outputs=outputs))
-    for start in range(0, len(batch), driver.max_batch):
-        done(driver.commit(batch[start : start + driver.max_batch]))
+        done(driver.commit([put(outputs[0].run_id, 1, kind="instance", outputs=outputs)]))
 
 
 def done(answers: Sequence[Conflict | None]) -> None:

@@ -242,7 +242,6 @@ def check_opening_waits_for_no_server(database: FaultyDatabase) -> None:
     driver = database.construct()
     database.stop()
     database.unavailable(driver.open)
-    database.unavailable(driver.open)
     driver.close()
     database.start()
     driver.open()
@@ -286,12 +285,13 @@ def check_a_server_without_room(database: FaultyDatabase) -> None:
     database.full(True)
     try:
         database.unavailable(go_on)
-        assert again(lambda: driver.get("job", "a")) == ONE
+        with suppress(StoreUnavailable):  # it may have given up altogether
+            assert again(lambda: driver.get("job", "a")) == ONE
     finally:
         database.full(False)
 
     (element,) = refused
-    assert_whole(driver, element)
+    patiently(lambda: assert_whole(driver, element))
     done(patiently(lambda: driver.commit([element])))
     stored = {each.key for each in driver.load("job")}
     assert stored == {"a", element.key, *(each.key for each in answered)}

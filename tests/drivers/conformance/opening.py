@@ -107,7 +107,7 @@ def check_loading_goes_on_beside_other_calls(database: Database) -> None:
 @pytest.mark.slow
 def check_loading_streams_a_hundred_thousand(database: Database) -> None:
     driver = database.connect()
-    total, value = 100_000, b'{"text":"%s"}' % (b"x" * 487)
+    total, value = database.sizes.records, b'{"text":"%s"}' % (b"x" * 487)
     step = min(driver.max_batch, driver.max_batch_bytes // 1_000)
     for start in range(0, total, step):
         done(driver.commit([put(f"{number:08}", 1, value) for number in range(start, min(start + step, total))]))

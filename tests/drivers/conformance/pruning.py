@@ -155,14 +155,15 @@ def check_pages_survive_pruning(database: Database) -> None:
 @pytest.mark.slow
 def check_pruning_much(database: Database) -> None:
     """More than one transaction holds, over more jobs than one statement takes."""
-    driver = database.connect()
-    jobs = [f"job-{number}" for number in range(1_100)]
-    append(driver, [ran(number, jobs[number % len(jobs)]) for number in range(13_200)])
-    for start in range(0, 12_000, 500):
-        append(driver, [], [printed(f"run-{number}", data=b"x" * 100) for number in range(start, start + 500)])
-    assert driver.trim_outputs(400_000) == 800_000
-    assert len(driver.output("run-7999")) + 2 * len(driver.output("run-8000")) == 2
-    assert driver.prune(jobs, keep=5, older_than=None) == 13_200 - 5 * len(jobs)
-    assert driver.forget(jobs[:1_000]) == 5_000
-    assert driver.prune(None, keep=0, older_than=START + 1_000_000 * SECOND) == 500
+    driver, number = database.connect(), database.sizes.jobs
+    jobs = [f"job-{each}" for each in range(number)]
+    append(driver, [ran(each, jobs[each % number]) for each in range(12 * number)])
+    step = 100  # outputs in one element
+    for start in range(0, 10 * number, step):
+        append(driver, [], [printed(f"run-{each}", data=b"x" * 100) for each in range(start, start + step)])
+    assert driver.trim_outputs(400 * number) == 600 * number
+    assert len(driver.output(f"run-{6 * number - 1}")) + 2 * len(driver.output(f"run-{6 * number}")) == 2
+    assert driver.prune(jobs, keep=5, older_than=None) == 7 * number
+    assert driver.forget(jobs[: number - 10]) == 5 * (number - 10)
+    assert driver.prune(None, keep=0, older_than=START + 1_000_000 * SECOND) == 50
     assert kept(driver) == []

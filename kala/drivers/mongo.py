@@ -28,7 +28,7 @@ TIME = 8.0
 """Seconds of a call: below the contract's `TIMEOUT`."""
 OPENING, FINDING = 5.0, 2.0  # seconds of it that finding the server may take, at first and later
 IN_TURN = 50, 8 * 1024 * 1024
-"""`max_batch` and `max_batch_bytes` where writers take turns: FerretDB 1 on SQLite reads all documents for each write."""
+"""`max_batch` and `max_batch_bytes` where writers take turns: FerretDB 1 reads all documents for each write."""
 UNSETTLED = {"settled": 0}  # what of a record is not read
 LOADED_AT_ONCE = 500  # records, from one answer of the server to the next
 

@@ -17,7 +17,7 @@ from kala.clock import rfc3339
 pytestmark = pytest.mark.slow
 
 OCCURRENCES = int(os.environ.get("KALA_TEST_OCCURRENCES", "1000"))
-TIMES = 10  # occurrences of each job, a second apart
+JOBS = 200  # each with its share of these, a second apart
 BEFORE = 6.0  # seconds from the beginning of creating to the first of them
 
 
@@ -49,18 +49,19 @@ def pair(engine_server: EngineServer, tmp_path: Path) -> Iterator[Pair]:
 
 
 def test_every_occurrence_runs_once(pair: Pair, tmp_path: Path) -> None:
-    ledger, jobs = tmp_path / "ledger", OCCURRENCES // TIMES
+    ledger, times = tmp_path / "ledger", OCCURRENCES // JOBS
     # Given jobs that are all due at the same moments, made half here and half there
-    first = time.time() + BEFORE + jobs / 200
+    first = time.time() + BEFORE
     command = f'echo "$KALA_JOB_ID $KALA_SCHEDULED_FOR $KALA_NODE" >>{ledger}'
     for daemon in pair:
         line = {
             "name": "each second",
             "command": command,
             "shell": True,
-            "schedule": f"R{TIMES - 1}/{rfc3339(round(first * 1e6))}/PT1S",
+            "overlap": "allow",  # a busy machine may be behind
+            "schedule": f"R{times - 1}/{rfc3339(round(first * 1e6))}/PT1S",
         }
-        body = "\n".join([json.dumps(line)] * (jobs // 2)).encode()
+        body = "\n".join([json.dumps(line)] * (JOBS // 2)).encode()
         response, answer = daemon.request("POST", f"{API}/job/batch/", body)
         assert response.status == 200
         assert b'"error"' not in answer
@@ -70,7 +71,7 @@ def test_every_occurrence_runs_once(pair: Pair, tmp_path: Path) -> None:
     def ran() -> int:
         return len(ledger.read_text().splitlines()) if ledger.exists() else 0
 
-    expected = jobs // 2 * 2 * TIMES
+    expected = JOBS * times
     pair.first.wait_for(lambda: ran() >= expected, "not all ran", seconds=60 + OCCURRENCES / 50)
     pair.second.wait_for(lambda: pair.second.get(f"{API}/stats/").json["Stats"]["success_count"] >= expected)
 

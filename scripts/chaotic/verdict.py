@@ -42,11 +42,11 @@ class Verdict:
         driver.open()
         self.records: dict[str, Record] = {s.key: decode_record(s.value) for s in driver.load("job")}
         self.ended: dict[str, Run] = {}
-        query: RunQuery | None = RunQuery(limit=1000)
+        query: RunQuery | None = RunQuery(limit=100)
         while query is not None:
             page = driver.runs(query)
             self.ended |= {run.id: run for run in page.runs}
-            query = RunQuery(limit=1000, after=page.next) if page.next else None
+            query = RunQuery(limit=100, after=page.next) if page.next else None
         driver.close()
         self.open = {run.id: run for record in self.records.values() for run in record.open}
 

@@ -48,7 +48,6 @@ class MongoDatabase:
     def __init__(self, client: Client, name: str, place: str) -> None:
         self.place = place
         build = client.admin.command("buildInfo")
-        hello = client.admin.command("hello")
         self.server = f"MongoDB {build['version']}"
         version = str(build.get("ferretdbVersion") or build.get("ferretdb", {}).get("version", "")).removeprefix("v")
         if version:
@@ -58,8 +57,7 @@ class MongoDatabase:
         self.atomic = not version.startswith("1.")
         """Whether an update looks and writes in one step. FerretDB 1 looks, and then writes: two clients may both have
         found what they looked for. There writers take turns, and each write names nothing but the `_id`: whatever else
-        is asked for makes it read the whole collection."""
-        self.is_standalone = "setName" not in hello and hello.get("msg") != "isdbgrid"
+        is asked for makes it read the whole collection, and slowly."""
         database = client.get_database(
             name,
             read_preference=ReadPreference.PRIMARY,

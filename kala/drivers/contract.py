@@ -81,7 +81,10 @@ class RunQuery(Struct, frozen=True):
 
 
 class RunPage(Struct, frozen=True):
-    """Rows, the latest appended first, and the token of the next page (None: that was all)."""
+    """Rows, the latest appended first, and the token of the next page (None: that was all).
+
+    Rows of one element keep their order; those of different elements of a batch may be in any.
+    """
 
     runs: list[Run]
     next: str | None

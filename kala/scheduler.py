@@ -60,7 +60,9 @@ class Scheduler:
         self._deliveries = Deliveries(store, clock, lease, self._tasks)
         self._notices = Notices(store, clock, lease, self._tasks, post)
         self._agenda = Agenda()
-        self._claiming: dict[str, Moment] = {}  # occurrences that have been handed over
+        # Occurrences that have been handed over, by job and moment: of one job there may be two, when another daemon
+        # has claimed the first meanwhile.
+        self._claiming: set[tuple[str, Moment]] = set()
         self._claimed_all = trio.Event()
         self._nap = trio.CancelScope()
         self._nap_until: Moment | None = None
@@ -186,7 +188,7 @@ class Scheduler:
     def _plan(self, record: Record) -> None:
         """Enter a job's next occurrence in the agenda, unless it is being claimed."""
         at = ledger.claimable(record)
-        if at is not None and self._claiming.get(record.id) == record.cursor:
+        if at is not None and (record.id, record.cursor) in self._claiming:
             return
         self._agenda.put(record.id, at)
         if at is not None and (self._nap_until is None or at < self._nap_until):
@@ -217,12 +219,14 @@ class Scheduler:
             )
             return (claim,)
 
-        self._store.submit(decide, partial(self._claimed, job_id, run_id, slot))
-        self._claiming[job_id] = cursor
+        self._store.submit(decide, partial(self._claimed, job_id, cursor, run_id, slot))
+        self._claiming.add((job_id, cursor))
 
-    def _claimed(self, job_id: str, run_id: str, slot: bool, came: outcome.Outcome[list[Change]]) -> None:
+    def _claimed(
+        self, job_id: str, cursor: Moment, run_id: str, slot: bool, came: outcome.Outcome[list[Change]]
+    ) -> None:
         """What came of a claim: a run that begins, or a non-run, or nothing. Called by the writer."""
-        del self._claiming[job_id]
+        self._claiming.discard((job_id, cursor))
         run: Run | None = None
         again = True
         try:

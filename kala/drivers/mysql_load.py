@@ -17,13 +17,13 @@ _log = logging.getLogger(__name__)
 def records(lines: Lines, line: Line, kind: str) -> Iterator[Stored]:
     """Every record of a kind that can be read. `line` is for this alone."""
     after, end = range_of(kind)
-    limit = AT_ONCE
+    limit, beyond = AT_ONCE, b">="  # the first name is that of an empty key
     while True:
         with lines.turn(line) as session:
             ((count, last, size),) = session.ask(
                 b"select count(*), max(name), sum(bytes) from (select name, length(value) as bytes from kala_records"
-                b" force index (primary) where name > %s and name < %s and gone = 0 order by name limit %d) found"
-                % (literal(after), literal(end), limit)
+                b" force index (primary) where name %s %s and name < %s and gone = 0 order by name limit %d) found"
+                % (beyond, literal(after), literal(end), limit)
             )[0].rows
             if not count:
                 return
@@ -32,11 +32,11 @@ def records(lines: Lines, line: Line, kind: str) -> Iterator[Stored]:
                 continue
             rows = session.ask(
                 b"select name, revision, value from kala_records force index (primary)"
-                b" where name > %s and name <= %s and gone = 0" % (literal(after), literal(last))
+                b" where name %s %s and name <= %s and gone = 0" % (beyond, literal(after), literal(last))
             )[0].rows
         for name, revision, value in rows:
             yield from _checked(kind, name, revision, value)
-        after, limit = last, min(limit * 2, AT_ONCE)
+        after, limit, beyond = last, min(limit * 2, AT_ONCE), b">"
 
 
 def _checked(kind: str, name: bytes, revision: int, value: bytes | None) -> Iterator[Stored]:

@@ -84,7 +84,7 @@ def name_of(kind: str, key: str) -> bytes:
 
 
 def range_of(kind: str) -> tuple[bytes, bytes]:
-    """All names of a kind are above the first and below the second."""
+    """All names of a kind are the first or above it, and below the second."""
     return f"{kind}/".encode(), f"{kind}0".encode()  # 0 comes behind the slash
 
 

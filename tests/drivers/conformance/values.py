@@ -39,7 +39,25 @@ def check_values_are_any_bytes(database: Database) -> None:
 def check_keys_are_any_text(database: Database) -> None:
     """No two keys are one: not by case, by spaces, by a NUL, nor by Unicode's normal forms."""
     driver = database.connect()
-    keys = ["a", "A", "a ", " a", "a\0", "a\0b", "é", "e\u0301", "🦆", "a/b", "a/", "..", "%", "_", "'\"", "x" * 255]
+    keys = [
+        "",
+        "a",
+        "A",
+        "a ",
+        " a",
+        "a\0",
+        "a\0b",
+        "é",
+        "e\u0301",
+        "🦆",
+        "a/b",
+        "a/",
+        "..",
+        "%",
+        "_",
+        "'\"",
+        "x" * 255,
+    ]
     done(driver.commit([put(key, 1, key.encode()) for key in keys]))
     for key in keys:
         assert driver.get("job", key) == Stored("job", key, 1, key.encode())

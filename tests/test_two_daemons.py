@@ -48,7 +48,9 @@ def pair(engine_server: EngineServer, tmp_path: Path) -> Iterator[Pair]:
         yield Pair(first, second)
 
 
-def test_every_occurrence_runs_once(pair: Pair, tmp_path: Path) -> None:
+def test_every_occurrence_runs_once(engine_server: EngineServer, pair: Pair, tmp_path: Path) -> None:
+    if engine_server.service.title == "FerretDB":
+        pytest.skip("FerretDB 1 is too slow for 200 runs a second, as its writers take turns")
     ledger, times = tmp_path / "ledger", OCCURRENCES // JOBS
     # Given jobs that are all due at the same moments, made half here and half there
     first = time.time() + BEFORE

@@ -100,7 +100,8 @@ class History:
             await trio.lowlevel.checkpoint()
             for one in jobs[first : first + AT_ONCE]:
                 runs = map(self.as_it_is, self._roster.runs(one))
-                found += [run for run in runs if _fits(run, query) and (not token or _place(run) < token)]
+                fitting = [run for run in runs if query.fits(run.state, run.scheduled_for)]
+                found += [run for run in fitting if not token or _place(run) < token]
             found = nlargest(query.limit + 1, found, key=_place)
         return found
 
@@ -109,14 +110,6 @@ class History:
         if run.state is State.CLAIMED and self._started(run.id) is not None:
             return replace(run, state=State.RUNNING)
         return run
-
-
-def _fits(run: Run, query: RunQuery) -> bool:
-    return (
-        (query.states is None or run.state in query.states)
-        and (query.since is None or run.scheduled_for >= query.since)
-        and (query.until is None or run.scheduled_for < query.until)
-    )
 
 
 def _place(run: Run) -> str:

@@ -95,12 +95,7 @@ class History:
                 for stamp in some:
                     for row in reversed(pages[stamp][0].rows if stamp in pages else []):
                         place = f"{stamp}{row.number:02}"
-                        if (
-                            place < after
-                            and (query.states is None or row.state in query.states)
-                            and (query.since is None or row.scheduled_for >= query.since)
-                            and (query.until is None or row.scheduled_for < query.until)
-                        ):
+                        if place < after and query.fits(row.state, row.scheduled_for):
                             yield place, row.id
 
     def buckets(self, deadline: Deadline) -> list[str]:

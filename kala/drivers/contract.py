@@ -16,7 +16,7 @@ A database that was emptied or replaced since `open` is `StoreRefused` when it i
 what is in memory would be taken for deleted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -78,6 +78,14 @@ class RunQuery(Struct, frozen=True):
     until: Moment | None = None
     after: str | None = None
     limit: int = 100
+
+    def fits(self, state: str, scheduled_for: Moment) -> bool:
+        """Whether a row of its job fits, wherever its page is."""
+        return (
+            (self.states is None or state in self.states)
+            and (self.since is None or scheduled_for >= self.since)
+            and (self.until is None or scheduled_for < self.until)
+        )
 
 
 class RunPage(Struct, frozen=True):
@@ -177,6 +185,21 @@ def is_done(element: Element, current: Stored | None) -> bool:
     if element.value is None:
         return current is None
     return current is not None and current.revision == element.revision and current.value == element.value
+
+
+def in_parts(elements: Iterable[Element], most: int, most_bytes: int) -> Iterator[list[Element]]:
+    """The elements in their order, in lists of at most so many, and of about so many bytes unless it is of one."""
+    part: list[Element] = []
+    size = 0
+    for element in elements:
+        weight = len(element.value or b"") + 500 * len(element.runs) + sum(len(o.data) for o in element.outputs)
+        if part and (len(part) == most or size + weight > most_bytes):
+            yield part
+            part, size = [], 0
+        part.append(element)
+        size += weight
+    if part:
+        yield part
 
 
 def refuse_larger(batch: Sequence[Element], driver: Driver) -> None:

@@ -133,10 +133,11 @@ class MemoryDriver:
             if query.job_id is not None:
                 numbers = self._of_job.get(query.job_id, {})
             for number in reversed(numbers):
-                if (before is None or number < before) and _matches(query, self._runs[number]):
+                run = self._runs[number]
+                if (before is None or number < before) and query.fits(run.state, run.scheduled_for):
                     if len(rows) == query.limit:
                         return RunPage([run for _, run in rows], str(rows[-1][0]))
-                    rows.append((number, self._runs[number]))
+                    rows.append((number, run))
         return RunPage([run for _, run in rows], None)
 
     def output(self, run_id: str) -> list[Output]:
@@ -204,11 +205,3 @@ def _later(numbered: OrderedDict[Name, int], since: int) -> Iterator[Name]:
         if number <= since:
             return
         yield name
-
-
-def _matches(query: RunQuery, run: Run) -> bool:
-    return (
-        (query.states is None or run.state in query.states)
-        and (query.since is None or run.scheduled_for >= query.since)
-        and (query.until is None or run.scheduled_for < query.until)
-    )

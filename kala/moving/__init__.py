@@ -6,14 +6,14 @@ starts on it. The history goes first, its oldest row first, each portion in one 
 it is: a move that was cut off goes on from there. Memory does not grow with what there is.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from itertools import zip_longest
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from kala.drivers.contract import Driver, Element, RunQuery
+from kala.drivers.contract import Driver, Element, RunQuery, in_parts
 from kala.errors import KalaError, StoreRefused, StoreUnavailable
 from kala.job import Output, Run, encode
 from kala.lease import living
@@ -184,10 +184,11 @@ class Move:
             there = 0
 
     def _batches(self) -> Generator[list[Element], None, None]:
-        """The records. What open runs have printed goes with them."""
         most = min(PORTION, self._target.max_batch_bytes)
-        batch: list[Element] = []
-        room = most
+        yield from in_parts(self._elements(), self._target.max_batch, most)
+
+    def _elements(self) -> Iterator[Element]:
+        """The records. What open runs have printed goes with them."""
         for kind in (JOB, SETTING):
             for one in records(self._source, kind):
                 printed = [
@@ -195,14 +196,7 @@ class Move:
                     for run, outputs in with_outputs(self._source, open_runs(one))
                     for output in outputs
                 ]
-                wanted = len(one.value) + sum(len(output.data) for output in printed)
-                if batch and (wanted > room or len(batch) == self._target.max_batch):
-                    yield batch
-                    batch, room = [], most
-                batch.append(Element(one.kind, one.key, 0, one.revision, one.value, outputs=printed))
-                room -= wanted
-        if batch:
-            yield batch
+                yield Element(one.kind, one.key, 0, one.revision, one.value, outputs=printed)
 
     def _write(self, batch: list[Element]) -> None:
         for element, conflict in zip(batch, self._target.commit(batch), strict=True):

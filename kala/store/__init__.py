@@ -25,10 +25,10 @@ from kala.states import ENDED
 from kala.store.batch import Answered, Decide
 from kala.store.draft import JOB, Draft
 from kala.store.keeper import Keeper
-from kala.store.reader import AT_ONCE, Reader
+from kala.store.reader import AT_ONCE, Reader, Threads
 from kala.store.results import Result
 from kala.store.spool import Left, Spool
-from kala.store.writer import MOST, RETRY_FIRST, RETRY_LAST, Threads, Writer, decoded
+from kala.store.writer import MOST, RETRY_FIRST, RETRY_LAST, Writer, decoded
 
 __all__ = ["MOST", "RETRY_FIRST", "RETRY_LAST", "Store", "Threads"]
 

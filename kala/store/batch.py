@@ -1,10 +1,9 @@
 """Decisions that are written together: who asked for them, and what they come to."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import outcome
 
-from kala.drivers.contract import Element
 from kala.errors import KalaError, ValueTooLarge
 from kala.job import encode
 from kala.ledger import Change
@@ -60,20 +59,6 @@ class Batch:
             self.elements = list(self.draft.elements())
             if all(len(element.value or b"") <= max_value for element in self.elements):
                 break
-
-    def parts(self, max_batch: int, max_batch_bytes: int) -> Iterator[list[Element]]:
-        """The elements, as many at once as a driver takes."""
-        part: list[Element] = []
-        size = 0
-        for element in self.elements:
-            weight = len(element.value or b"") + 500 * len(element.runs) + sum(len(o.data) for o in element.outputs)
-            if part and (len(part) == max_batch or size + weight > max_batch_bytes):
-                yield part
-                part, size = [], 0
-            part.append(element)
-            size += weight
-        if part:
-            yield part
 
 
 def _measure(changes: list[Change], max_value: int) -> None:

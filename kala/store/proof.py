@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from kala.drivers.contract import Conflict, Driver, Element, Stored
+from kala.drivers.contract import Conflict, Driver, Element, Stored, in_parts
 from kala.errors import KalaError, StoreRefused
 from kala.job import Record, decode_record, replace
 from kala.store.batch import Batch
@@ -63,7 +63,7 @@ class Proof:
         answers: list[Conflict | None] = []
         if doubtful is None:
             return answers
-        for part in doubtful.parts(self._driver.max_batch, self._driver.max_batch_bytes):
+        for part in in_parts(doubtful.elements, self._driver.max_batch, self._driver.max_batch_bytes):
             asking = [replace(element, expected=NEVER) for element in part]
             for element, answer in zip(part, self._driver.commit(asking), strict=True):
                 covered = answer is not None and self._is_covered(element, answer.current)

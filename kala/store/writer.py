@@ -7,15 +7,14 @@ again and again; `outage.py` is what is told of that, `keeper.py` who keeps the 
 
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import msgspec
 import trio
 
 from kala import events
 from kala.clock import Clock, Moment
-from kala.drivers.contract import Conflict, Driver, Stored
+from kala.drivers.contract import Conflict, Driver, Stored, in_parts
 from kala.errors import KalaError, Kept, StoreCorrupt, StoreRefused, StoreUnavailable, again
 from kala.events import Event
 from kala.hub import Hub
@@ -24,11 +23,11 @@ from kala.store.batch import Answered, Batch, Decide, Request
 from kala.store.health import Health
 from kala.store.keeper import Keeper
 from kala.store.proof import Covered, is_another, refuse_older
+from kala.store.reader import Threads
 from kala.store.results import Result
 from kala.store.roster import Roster
 
 log = logging.getLogger(__name__)
-Threads = Callable[..., Awaitable[Any]]
 Changed = Callable[[str, Record | None, Record | None, bool], None]
 MOST = 1000
 """Decisions in one commit: enough to share an fsync, few enough that the first does not wait long for the last."""
@@ -164,7 +163,7 @@ class Writer:
 
     def _commit_parts(self, batch: Batch) -> list[Conflict | None]:
         answers: list[Conflict | None] = []
-        for part in batch.parts(self._driver.max_batch, self._driver.max_batch_bytes):
+        for part in in_parts(batch.elements, self._driver.max_batch, self._driver.max_batch_bytes):
             answers += self._driver.commit(part)
         return answers
 

@@ -135,3 +135,24 @@ def test_what_could_not_be_written_whole_is_not_there(tmp_path: Path, monkeypatc
     spool.append([result(3)])
     spool.close()
     assert left(tmp_path) == [result(1), result(3)]
+
+
+def test_it_is_on_the_disk_before_it_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []  # inode by inode, and how large a file was by then
+    sync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        sync(descriptor)
+        synced.extend((os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size))
+
+    monkeypatch.setattr(os, "fsync", noted)
+    spool = Spool(tmp_path, "one")
+    for number in 1, 2:
+        synced.clear()
+        spool.append([result(number)])
+        assert spool.path is not None
+        file = spool.path.stat()
+        assert synced[-2:] == [file.st_ino, file.st_size]
+        # that there is such a file as well, when it is new
+        assert (tmp_path.stat().st_ino in synced[::2]) == (number == 1)
+    spool.close()

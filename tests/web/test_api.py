@@ -65,8 +65,8 @@ REFUSED: list[tuple[str, str, Any, int]] = [
     ("GET", "/api/v2/job/", None, 404),
     ("GET", "/api//v1/job/", None, 404),
     ("GET", "/nope", None, 404),
-    ("GET", "/webui/static/nope.js", None, 404),
-    ("GET", "/webui/static/index.html", None, 404),
+    ("GET", "/webui/static/0/nope.js", None, 404),
+    ("GET", "/webui/static/0/index.html", None, 404),
     ("PUT", "/api/v1/job/", {}, 405),
     ("GET", "/api/v1/job/start/x/", None, 405),
     ("DELETE", "/api/v1/stats/", None, 405),
@@ -166,7 +166,7 @@ def test_all_results_that_are_kept_are_shown_of_one_job(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/webui/", "/healthz", "/api/v1/job/", "/api/v1/stats/", "/webui/static/kala.css"]
+    "path", ["/", "/webui/", "/healthz", "/api/v1/job/", "/api/v1/stats/", "/webui/static/0/styles/base.css"]
 )
 def test_head_answers_as_get_without_a_body(either: Server, path: str) -> None:
     head, get = either.ask("HEAD", path), either.ask("GET", path)

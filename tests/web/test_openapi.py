@@ -15,7 +15,7 @@ from kala.wire.jobmembers import MEMBERS, NAMES
 
 from .server import FUTURE, Answer, Server, until
 
-PAGES = {"/", "/webui/", "/webui/static/<name>"}
+PAGES = {"/", "/webui/", "/webui/static/<version>/<path:path>"}
 """What is not of the API."""
 
 DOCUMENT = json.loads(json.dumps(document(api.table(None))))  # type: ignore[arg-type]  # the views are never called

@@ -1,31 +1,47 @@
-"""The page and its files."""
+"""The page and its files. What it does is tested in a browser (`tests/page/`)."""
 
 import re
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 import pytest
 
+from kala.web import pages
+
 from .server import Server
 
-FILES = {
-    "/": "text/html; charset=utf-8",
-    "/webui": "text/html; charset=utf-8",
-    "/webui/": "text/html; charset=utf-8",
-    "/webui/static/kala.css": "text/css; charset=utf-8",
-    "/webui/static/kala.js": "text/javascript; charset=utf-8",
-    "/webui/static/icon.svg": "image/svg+xml",
-}
 STATIC = resources.files("kala.web") / "static"
+MOST = 150_000  # bytes, of all files before they are packed
 
 
-@pytest.mark.parametrize(("path", "media_type"), FILES.items())
-def test_files_have_their_type_a_tag_and_a_policy(either: Server, path: str, media_type: str) -> None:
-    got = either.ask("GET", path)
-    assert (got.status, got.headers["Content-Type"]) == (200, media_type)
+def files(folder: Traversable = STATIC, under: str = "") -> dict[str, str]:
+    found = {}
+    for entry in folder.iterdir():
+        name = under + entry.name
+        found |= files(entry, f"{name}/") if entry.is_dir() else {name: entry.read_text()}
+    return found
+
+
+FILES = files()
+SCRIPTS = {name: text for name, text in FILES.items() if name.endswith(".js")}
+
+
+@pytest.mark.parametrize("path", ["/", "/webui", "/webui/", "main.js", "styles/base.css", "icon.svg"])
+def test_files_have_their_type_a_tag_and_a_policy(either: Server, path: str) -> None:
+    is_page = path.startswith("/")
+    got = either.ask("GET", path if is_page else f"{pages.ROOT}/{pages.load().version}/{path}")
+    assert (got.status, got.headers["Content-Type"]) == (
+        200,
+        pages.TYPES["html" if is_page else path.rpartition(".")[2]],
+    )
     policy = got.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
+    assert "require-trusted-types-for 'script'" in policy
     assert "unsafe" not in policy
+    # the page is asked for again each time, what it names never: another version has another name
+    assert got.headers["Cache-Control"] == ("no-cache" if is_page else "public, max-age=31536000, immutable")
     # asked for again with its tag, it is not sent again
+    path = path if is_page else f"{pages.ROOT}/{pages.load().version}/{path}"
     again = either.ask("GET", path, If_None_Match=f'"other", W/{got.headers["ETag"]}')
     assert (again.status, again.body, again.headers["ETag"]) == (304, b"", got.headers["ETag"])
     assert either.ask("GET", path, If_None_Match='"other"').status == 200
@@ -35,17 +51,94 @@ def test_files_have_their_type_a_tag_and_a_policy(either: Server, path: str, med
 
 def test_what_the_page_asks_for_is_there(server: Server) -> None:
     page = server.ask("GET", "/").text
-    wanted = re.findall(r'(?:src|href)="([^"]+)"', page)
-    assert len(wanted) == 3
+    wanted = re.findall(r'(?:src|href)="(/[^"]+)"', page)
+    assert {path.split("/", 4)[4] for path in wanted} == set(FILES) - {pages.PAGE}
     for path in wanted:
         assert server.ask("GET", path).status == 200
 
 
+def test_files_of_another_version_are_not_kept(server: Server) -> None:
+    got = server.ask("GET", f"{pages.ROOT}/0000000000000000/main.js")
+    assert (got.status, got.headers["Cache-Control"]) == (200, "no-cache")
+    assert server.ask("GET", f"{pages.ROOT}/{pages.load().version}/index.html").status == 404
+
+
+def test_the_version_changes_with_any_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = pages.load().version
+    contents = [(name, text.encode()) for name, text in FILES.items()]
+    for changed in ("dom.js", "styles/base.css"):
+        other = [(name, plain + b" " if name == changed else plain) for name, plain in contents]
+        monkeypatch.setattr(pages, "_walk", lambda folder, other=other: iter(other))
+        assert pages.load().version != before
+
+
+def test_the_page_is_small() -> None:
+    assert sum(len(text.encode()) for text in FILES.values()) < MOST
+
+
 def test_the_page_keeps_to_its_policy() -> None:
     # nothing inline, nothing from elsewhere, and nothing of a job becomes markup
-    page = (STATIC / "index.html").read_text()
+    page = FILES[pages.PAGE]
     assert not re.search(r"<script(?![^>]*src=)|<style|\son\w+=|\sstyle=", page)
-    script, style = (STATIC / "kala.js").read_text(), (STATIC / "kala.css").read_text()
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|\.style\b", script)
-    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", page + style + (STATIC / "icon.svg").read_text())
-    assert not re.search(r"@import|url\(", style)
+    for name, text in SCRIPTS.items():
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|DOMParser|srcdoc|"
+            r"javascript:",
+            text,
+        ), name
+    for name, text in FILES.items():
+        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg|\.\.\.|example\.com)[a-z0-9]", text), name
+        assert not (name.endswith(".css") and re.search(r"@import|url\(", text)), name
+
+
+def imports(text: str) -> dict[str, set[str]]:
+    """The names that a script takes from each other one; `*` for all."""
+    found: dict[str, set[str]] = {}
+    for names, everything, path in re.findall(
+        r'^import (?:\{([^}]*)\}|\* as (\w+)) from "([^"]+)";', text, re.MULTILINE
+    ):
+        taken = {"*"} if everything else {one.strip().split(" as ")[0] for one in names.split(",") if one.strip()}
+        found[path] = found.get(path, set()) | taken
+    return found
+
+
+def exports(text: str) -> set[str]:
+    return set(re.findall(r"^export (?:async )?(?:function\*?|const|let|class) (\w+)", text, re.MULTILINE))
+
+
+def resolved(name: str, path: str) -> str:
+    parts = name.split("/")[:-1]
+    for part in path.split("/"):
+        if part == "..":
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)
+
+
+def test_scripts_import_what_there_is_and_use_it() -> None:
+    taken: dict[str, set[str]] = {name: set() for name in SCRIPTS}
+    for name, text in SCRIPTS.items():
+        for path, names in imports(text).items():
+            other = resolved(name, path)
+            assert other in SCRIPTS, f"{name}: there is no {other}"
+            assert names <= exports(SCRIPTS[other]) | {"*"}, f"{name}: {other} does not have {names}"
+            taken[other] |= exports(SCRIPTS[other]) if names == {"*"} else names
+            body = re.sub(r"^import .*?;$", "", text, flags=re.MULTILINE | re.DOTALL)
+            unused = {one for one in names - {"*"} if not re.search(rf"\b{one}\b", body)}
+            assert not unused, f"{name}: {unused} is imported and not used"
+    for name, text in SCRIPTS.items():
+        assert exports(text) == taken[name] & exports(text), f"{name}: {exports(text) - taken[name]} is used nowhere"
+
+
+def test_imports_go_downwards() -> None:
+    # main → views → parts → what all share
+    def depth(name: str) -> int:
+        return 0 if name == "main.js" else 1 if name.startswith("views/") else 2 if name.startswith("parts/") else 3
+
+    for name, text in SCRIPTS.items():
+        for path in imports(text):
+            assert depth(resolved(name, path)) >= depth(name), f"{name} imports {path}"
+            assert not (name.startswith("views/") and resolved(name, path).startswith("views/")), (
+                f"{name} imports {path}"
+            )

@@ -50,6 +50,10 @@ class Window:
     def wait_live(self) -> None:
         expect(self.page.locator("#live")).to_have_attribute("data-state", "live", timeout=DEADLINE * 1_000)
 
+    def wait_true(self, expression: str) -> None:
+        """Return when a JavaScript expression is true. (Playwright's own way needs `eval`, which the page forbids.)"""
+        self.kala.wait_for(lambda: self.page.evaluate(expression), f"never true: {expression}")
+
     def restart_daemon(self, *flags: str) -> None:
         """Start it again at the same address, be it stopped, killed, or running."""
         self.kala.restart("--port", str(self.address.port), *flags)

@@ -10,6 +10,8 @@ import { go, link } from "./router.js";
 const PAUSE = 120; // ms without a key, until the server is asked
 const JOBS = 8;
 
+const holds = (job, wanted) => [job.name, job.id, job.command, job.owner].some((text) => text.toLowerCase().includes(wanted));
+
 export function openPalette() {
   const ended = new AbortController();
   let chosen = 0;
@@ -50,7 +52,8 @@ export function openPalette() {
       const wanted = input.value.trim().toLowerCase();
       const actions = bindings().filter((one) => one.list !== false && one.label.toLowerCase().includes(wanted));
       shown = [
-        ...jobs.map((one) => ({ key: `job ${one.id}`, text: one.name, hint: one.words, run: () => go(link("job", { id: one.id })) })),
+        // those of the question before, until the server has answered this one
+        ...jobs.filter((one) => holds(one, wanted)).map((one) => ({ key: `job ${one.id}`, text: one.name, hint: one.words, run: () => go(link("job", { id: one.id })) })),
         ...actions.map((one) => ({ key: `do ${one.label}`, text: one.label, hint: one.keys, run: one.run })),
       ];
       chosen = Math.min(chosen, Math.max(shown.length - 1, 0));
@@ -78,6 +81,9 @@ export function openPalette() {
       } else if (event.key === "Enter" && shown[chosen]) {
         event.preventDefault();
         choose(shown[chosen]);
+      } else if (event.key === "Escape") {
+        event.preventDefault(); // which would empty the field first
+        close();
       }
     }
 

@@ -35,8 +35,9 @@ class Event(Struct, frozen=True, omit_defaults=True, gc=False):
     """One event. What does not apply has its default. Durations in microseconds.
 
     `state`, `reason`, `scheduled_for`, `trigger`, `started`, `duration` are those of the run, or of the occurrences
-    that did not run: then `count` of them, up to `until`. `attempt`: counted from 1. `size`: the bytes printed so far.
-    `version`: the job's. `error`: what was wrong with the run's last attempt.
+    that did not run: then `count` of them, up to `until`, of which `added` have not been told before. `due`: when the
+    run was to start, where jitter has put it off. `attempt`: counted from 1. `size`: the bytes printed so far.
+    `version`: the job's. `error`: what was wrong with the run's last attempt. `job_name`: of runs and occurrences.
     """
 
     type: str
@@ -55,3 +56,6 @@ class Event(Struct, frozen=True, omit_defaults=True, gc=False):
     size: int = 0
     version: int = 0
     error: str = ""
+    job_name: str = ""
+    due: Moment | None = None
+    added: int = 1

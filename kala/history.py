@@ -36,7 +36,7 @@ class History:
     """Reads what is in memory and in the database. `started` says since when an attempt of a run is on here."""
 
     def __init__(self, store: Store, started: Callable[[str], Moment | None]) -> None:
-        self._store, self._started = store, started
+        self._store, self.started = store, started
 
     @property
     def _roster(self) -> Roster:
@@ -56,7 +56,7 @@ class History:
 
     def on_now(self, run_id: str) -> OnNow | None:
         """The attempt of a run that is on here."""
-        if (started := self._started(run_id)) is None:
+        if (started := self.started(run_id)) is None:
             return None
         live = self._store.outputs.get(run_id)
         return OnNow(started, 0 if live is None else live.size)
@@ -107,7 +107,7 @@ class History:
 
     def as_it_is(self, run: Run) -> Run:
         """A record does not know that an attempt is on."""
-        if run.state is State.CLAIMED and self._started(run.id) is not None:
+        if run.state is State.CLAIMED and self.started(run.id) is not None:
             return replace(run, state=State.RUNNING)
         return run
 

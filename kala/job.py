@@ -234,6 +234,11 @@ class Record(Struct, frozen=True, omit_defaults=True, gc=False):
             return self.finished > 0
         return self.cursor is None and not self.open
 
+    @property
+    def is_over(self) -> bool:
+        """The same, but for a child, which runs again whenever its parents succeed."""
+        return self.is_done and not self.is_child
+
 
 class Result(NamedTuple):
     """One of the packed results."""
@@ -263,6 +268,11 @@ def unpacked(results: bytes) -> list[Result]:
         Result(started, round(duration * 1e6), retries, _STATES[state], _TRIGGERS[trigger])
         for started, duration, retries, state, trigger in _RESULT.iter_unpack(results)
     ]
+
+
+def last_state(results: bytes) -> State | None:
+    """The state of the run that ended last; None when there is none."""
+    return _STATES[_RESULT.unpack_from(results, len(results) - _RESULT.size)[3]] if results else None
 
 
 _encoder = msgspec.json.Encoder()

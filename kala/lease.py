@@ -182,6 +182,11 @@ class Lease:
         self._stop.set()
         self._valid_until = 0.0
 
+    def seen(self) -> list[tuple[Instance, bool]]:
+        """All instances of the last day, this one among them, and whether each lives."""
+        now = self._driver.now()
+        return [(one, one.id == self.id or one.lives(now)) for one, _ in _instances(self._driver)]
+
     def _others(self) -> list[tuple[Instance, Stored]]:
         return [(one, stored) for one, stored in _instances(self._driver) if one.id != self.id]
 

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from msgspec import Struct
 
 from kala.errors import Invalid, RunNotFound
-from kala.job import Attempt, Run
+from kala.job import Attempt, Run, replace
 from kala.outputs import Live, Outputs
 from kala.states import OPEN
 from kala.store import Store
@@ -30,6 +30,11 @@ class Piece(Struct, frozen=True):
     @property
     def end(self) -> int:
         return self.offset + len(self.data)
+
+    def beyond(self, offset: int) -> "Piece":
+        """What of it is at `offset` and after."""
+        begin = min(max(offset, self.offset), self.end)
+        return replace(self, offset=begin, data=self.data[begin - self.offset :])
 
 
 async def kept(store: Store, run_id: str, number: int | None, *, coming: bool = False) -> Piece:
@@ -74,6 +79,17 @@ async def follow(store: Store, piece: Piece) -> AsyncIterator[bytes]:
         following, offset = await _next(store, piece.run_id, following.number + 1), 0
 
 
+async def follow_alone(piece: Piece) -> AsyncIterator[bytes]:
+    """`piece`, and what comes after it while its attempt is on, each byte as it was printed. Ends early where some would
+    be passed over."""
+    if piece.data:
+        yield piece.data
+    if piece.live is not None:
+        async with aclosing(_rest(piece.live, piece.end, marks=False)) as rest:
+            async for data in rest:
+                yield data
+
+
 def passed_over(size: int) -> bytes:
     return b"\n[kala: %s bytes were passed over]\n" % f"{size:,}".encode()
 
@@ -84,14 +100,16 @@ def piece_of(live: Live) -> Piece:
     return Piece(live.run_id, live.number, offset, max(size, offset + len(data)), data, live)
 
 
-async def _rest(live: Live, offset: int) -> AsyncGenerator[bytes, None]:
-    """What an attempt prints, from `offset` on, until it has ended."""
+async def _rest(live: Live, offset: int, *, marks: bool = True) -> AsyncGenerator[bytes, None]:
+    """What an attempt prints, from `offset` on, until it has ended; without `marks`, until bytes are missing."""
     live.join()
     try:
         while True:
             over = live.ended  # looked at first: what is read after that is all
             begin, data = live.read(offset)
             if begin > offset:
+                if not marks:
+                    break
                 yield passed_over(begin - offset)
             if data:
                 yield data
@@ -102,7 +120,7 @@ async def _rest(live: Live, offset: int) -> AsyncGenerator[bytes, None]:
                 await live.wait_beyond(offset)
     finally:
         live.leave()
-    if live.size > offset:
+    if marks and live.size > offset:
         yield passed_over(live.size - offset)
 
 

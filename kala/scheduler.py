@@ -109,6 +109,11 @@ class Scheduler:
         """Attempts that are on."""
         return self._turns.running
 
+    @property
+    def max_runs(self) -> int:
+        """So many may be on."""
+        return self._turns.most
+
     async def start(self, job_id: str, run_id: str) -> None:
         """Start a job now; return when the run is durable. With the id of an open run, it is that one.
 

@@ -14,8 +14,11 @@ from kala.intake import ImportReport, take_in
 from kala.job import Job, Record, Run
 from kala.lease import Lease
 from kala.ledger import Change, derived_id
+from kala.nodes import Nodes
+from kala.outlook import Outlook
 from kala.pause import Span
 from kala.printed import Piece
+from kala.recent import Recent
 from kala.scheduler import Scheduler
 from kala.store import Store
 from kala.store.draft import Draft
@@ -39,10 +42,12 @@ class Service:
         keep_runs: int = 100,
     ) -> None:
         self._store, self._scheduler, self._lease = store, scheduler, lease
-        self._keep_runs = keep_runs
-        self._one_by_one = trio.Lock()
+        self._keep_runs, self._one_by_one = keep_runs, trio.Lock()
         self.history = History(store, scheduler.started)
         self.clock, self.hub, self.default_owner = clock, hub, default_owner
+        self.nodes, self.recent = Nodes(store, scheduler, lease), Recent(clock)
+        hub.told = self.recent.count
+        self.outlook = Outlook(store, clock, lambda: self.recent.edits)
 
     # How it is.
 
@@ -82,6 +87,10 @@ class Service:
         return self._store.roster.totals()
 
     # Reading.
+
+    def demand_loaded(self) -> None:
+        """Raises `StoreUnavailable` before the jobs are loaded."""
+        self._store.demand_loaded()
 
     def job(self, job_id: str) -> Record:
         """Raises `JobNotFound`, and `StoreUnavailable` before the jobs are loaded."""
@@ -125,9 +134,10 @@ class Service:
         self._store.demand_loaded()
         return await printed.kept(self._store, run_id, attempt, coming=coming)
 
-    def follow_output(self, piece: Piece) -> AsyncIterator[bytes]:
-        """The same, and what comes after it, until the run has ended."""
-        return printed.follow(self._store, piece)
+    def follow_output(self, piece: Piece, *, alone: bool = False) -> AsyncIterator[bytes]:
+        """The same, and what comes after it, until the run has ended; `alone`: until the attempt has, or bytes would be
+        passed over."""
+        return printed.follow_alone(piece) if alone else printed.follow(self._store, piece)
 
     # Writing.
 

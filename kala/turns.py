@@ -27,7 +27,7 @@ RunAttempt = Callable[[Record, Run, Stop], Awaitable[tuple[Attempt, bytes]]]
 class Turns:
     """Owns the places under the limit, the waiting runs whose turn it is, and the attempts that are on.
 
-    `attempt` makes one attempt of a run; what it raises fails that run alone.
+    `attempt` makes one attempt of a run; what it raises fails that run alone. `most` attempts may be on.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Turns:
     ) -> None:
         self._store, self._clock, self._hub, self._lease = store, clock, hub, lease
         self._attempt, self._tasks = attempt, tasks
-        self._free = max_runs
+        self._free = self.most = max_runs
         self._queue: deque[tuple[str, str]] = deque()  # runs whose turn it is, above the limit
         self._known: set[str] = set()  # waiting runs that have a task here, or are queued
         self._stops: dict[str, Stop] = {}  # of the attempts that are on
@@ -222,7 +222,8 @@ class Turns:
     async def _attempted(self, job_id: str, run: Run, stop: Stop) -> tuple[Attempt, bytes]:
         record = self._store.roster.get(job_id)
         started = self._starts[run.id]
-        told = ledger.event_of(events.RUN_STARTED, started, replace(run, state=State.RUNNING))
+        job = None if record is None else record.job
+        told = ledger.event_of(events.RUN_STARTED, started, replace(run, state=State.RUNNING), job)
         self._hub.publish_nowait(
             [replace(told, started=started, duration=None, error="", attempt=len(run.attempts) + 1)]
         )

@@ -183,6 +183,7 @@ def test_lists_are_filtered_sorted_and_paged(kala: Cli) -> None:
     assert names() == ["b", "a", "c"]
     assert names("--sort", "name") == ["a", "b", "c"]
     assert names("--sort", "-name") == ["c", "b", "a"]
+    assert names("--sort", "-owner")[0] == "a"
     assert names("--label", "team") == ["b", "c"]
     assert names("--label", "team=y") == ["c"]
     assert names("--owner", "me") == ["a"]
@@ -213,7 +214,10 @@ def test_enable_disable_next_and_delete(daemon: KalaProcess, kala: Cli) -> None:
         "2100-01-01",
         "2100-01-02",
     ]
-    assert "2100-01-01 00:00:00" in kala("jobs", "next", "one").stdout
+    coming = kala("jobs", "next", "one")
+    assert "2100-01-01 00:00:00" in coming.stdout
+    assert coming.stderr == "every day at 00:00 UTC, from 2100-01-01\n"
+    assert "every day at 00:00 UTC, from 2100-01-01\n" in kala("jobs", "show", "one").stdout
     kala("jobs", "delete", "one", "--yes")
     assert "there is no job 'one'" in kala("jobs", "show", "one", code=4).stderr
 

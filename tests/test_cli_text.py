@@ -124,6 +124,8 @@ def test_a_board_follows_runs_and_forgets_what_a_picture_does_not_have() -> None
     assert [(one.state, one.times) for one in board.ended.values()] == [("failed", 1), ("skipped", 5)]
     assert board.minute.count(59.0) == {"started": 1, "failed": 1, "skipped": 1}
     assert board.minute.count(61.5) == {"skipped": 1}
+    board.take([event("run.claimed", "9", job_name="backup")], 2.0)
+    assert board.names["J"] == "backup"
     board.take([event("reload")], 62.0)
     assert board.stale
     going = run_object("3", "running", started="2026-01-01T11:30:00Z", trigger="schedule")

@@ -33,9 +33,10 @@ NOW = 1_700_000_000_000_000
                 started=NOW - 4_500_000,
                 duration=0,
                 attempt=2,
+                job_name="backup",
             ),
-            '{"id":"00ff00ff-7","at":"2023-11-14T22:13:20Z","type":"run.finished","job":"j","run":"r","state":"failed",'
-            '"reason":"retry","scheduled_for":"2023-11-14T22:13:15Z","trigger":"schedule",'
+            '{"id":"00ff00ff-7","at":"2023-11-14T22:13:20Z","type":"run.finished","job":"j","job_name":"backup",'
+            '"run":"r","state":"failed","reason":"retry","scheduled_for":"2023-11-14T22:13:15Z","trigger":"schedule",'
             '"started":"2023-11-14T22:13:15.5Z","duration":0.0,"attempt":2}',
         ),
         (

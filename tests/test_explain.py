@@ -9,7 +9,7 @@ from kala.clock import SECOND
 from kala.job import Attempt, Job, Run, replace
 from kala.ledger import CANCELLED, DELETED, DISABLED, DOWN, EDITED, LIMIT, OVERLAP, PAUSED, REPLACED, RETRY, SHUTDOWN
 from kala.states import State, Trigger
-from kala.wire.explain import NOTABLY, explain, lateness, why_nothing_comes
+from kala.wire.explain import NOTABLY, explain, lateness, when, why_nothing_comes
 
 HERE = "2030-01-01T00:00:00Z"
 BY = f"(by schedule, for {HERE})"
@@ -222,3 +222,23 @@ def test_why_nothing_comes(more: dict[str, Any], definition: Job, sentence: str)
     # while the daemon is paused, that is why, unless nothing would come anyway
     paused = why_nothing_comes(record(definition, **more), paused=True)
     assert paused == (sentence or "the daemon is paused: nothing starts until it is resumed")
+
+
+@pytest.mark.parametrize(
+    ("definition", "words"),
+    [
+        (job(""), "once, when it was made"),
+        (job("", parent_jobs=["p"]), "after its parent has succeeded"),
+        (job("", parent_jobs=["p", "q"]), "after one of its parents has succeeded"),
+        (job("", parent_jobs=["p", "q"], parents_mode="all"), "after all of its parents have succeeded"),
+        (job("@daily"), "every day at 00:00 UTC"),
+        (job("@daily", time_zone="Europe/Berlin"), "every day at 00:00, Europe/Berlin"),
+        (job("@daily", jitter="PT90M"), "every day at 00:00 UTC, put off by up to 1 hour and 30 minutes"),
+        (job("@daily", jitter="PT0S"), "every day at 00:00 UTC"),
+        (job("R/2029-12-31T08:00:00Z/P1D"), "every day at 08:00 UTC"),
+        (job("R/2030-01-01T00:00:00Z/P1D"), "every day at 00:00 UTC"),
+        (job("R/2030-01-01T00:00:01Z/P1D"), "every day at 00:00:01 UTC, from 2030-01-01"),
+    ],
+)
+def test_when_a_job_runs(definition: Job, words: str) -> None:
+    assert when(definition, T0) == words

@@ -257,3 +257,14 @@ def test_a_range_is_closed_once() -> None:
     again = decided(ledger.close_gap, change.record)
     assert again.record is change.record
     assert again.rows == ()
+
+
+def test_what_is_told_of_runs_and_occurrences_names_the_job() -> None:
+    change = catch_up(record(), at(9))
+    assert [(one.type, one.job_name) for one in change.events] == [
+        (events.OCCURRENCE_MISSED, "j"),
+        (events.RUN_CLAIMED, "j"),
+    ]
+    waiting = catch_up(record(), at(9), slot=False).record
+    dropped = decided(ledger.drop_waiting, waiting, reason=DISABLED, now=at(9), instance="i")
+    assert [(one.type, one.job_name) for one in dropped.events] == [(events.OCCURRENCE_SKIPPED, "j")]

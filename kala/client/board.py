@@ -97,6 +97,8 @@ class Board:
 
     def _take(self, event: Event, now: float) -> None:
         kind, job, run = event["type"], event.get("job", ""), event.get("run", "")
+        if name := event.get("job_name"):
+            self.names[job] = name
         if kind == events.RELOAD:
             self.stale = True
         elif kind == events.RUN_CLAIMED:

@@ -43,7 +43,7 @@ def job_command(name: str) -> "Callable[[Callable[..., None]], click.Command]":
 @job_command("list")
 @with_filters
 @click.option(
-    "--sort", metavar="KEY", help="created, name, next_run_at, last_attempted_run; - before it turns it round."
+    "--sort", metavar="KEY", help="created, name, owner, next_run_at, last_attempted_run; - before it turns it round."
 )
 @click.option("--limit", type=click.IntRange(1, 1_000), default=LIMIT, show_default=True, help="At most so many.")
 @click.option("--all", "everything", is_flag=True, help="All of them.")
@@ -77,7 +77,8 @@ def show(session: Session, job: str) -> None:
         return
     from kala.commands.jobtext import sentences
 
-    for line in sentences(found, session.paint):
+    coming = session.server.ask("GET", f"/job/{quote(found['id'], safe='')}/next/", params={"count": 1})
+    for line in sentences(found, coming["words"], session.paint):
         click.echo(line, color=True)
 
 
@@ -162,6 +163,7 @@ def next_(session: Session, job: str, count: int) -> None:
     if session.as_json:
         session.json(answer)
         return
+    session.note(answer["words"])
     rows = [[phrases.local(one["at"]), one["local"], one["note"]] for one in answer["next"]]
     if rows:
         session.table([Column("AT"), Column("BY THE JOB'S CLOCK"), Column("NOTE", cut=True)], rows)

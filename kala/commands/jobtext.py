@@ -39,12 +39,13 @@ def state(job: dict[str, Any]) -> str:
     return "disabled" if job["disabled"] else "done" if job["is_done"] and not job["parent_jobs"] else "active"
 
 
-def sentences(job: dict[str, Any], paint: Paint) -> Iterator[str]:
-    """The members that are not what they are by themselves; then its state, counters and last results."""
+def sentences(job: dict[str, Any], runs: str, paint: Paint) -> Iterator[str]:
+    """The members that are not what they are by themselves; then its state, counters and last results. `runs`: when it
+    does, in words."""
     from kala.client import definitions
 
     counters = job["metadata"]
-    values: dict[str, Any] = {"name": job["name"], "id": job["id"], "state": state(job)}
+    values: dict[str, Any] = {"name": job["name"], "id": job["id"], "state": state(job), "runs": runs}
     values |= {name: one for name, one in definitions.sparse(definitions.of_job(job)).items() if name != "disabled"}
     values |= {
         "children": job["dependent_jobs"],

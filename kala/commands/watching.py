@@ -104,13 +104,17 @@ class Lines:
             event.get("reason", "") or event.get("error", ""),
             output,
         ]
-        name = padded(clipped(escaped(await self._name(event.get("job", ""))), 30), 30)
+        name = padded(clipped(escaped(await self._name(event)), 30), 30)
         run = event.get("run", "")
         text = " ".join(escaped(one) for one in (*said, run) if one)
         return f"{when:%H:%M:%S.%f}"[:12] + f"  {padded(event['type'], 18)}  {name}  {text}".rstrip()
 
-    async def _name(self, job: str) -> str:
-        """The name of a job, once asked for; its id when it is gone, or nobody answers."""
+    async def _name(self, event: Event) -> str:
+        """The name of an event's job. Where the event does not tell it, it is asked for once; the id when the job is
+        gone, or nobody answers."""
+        job = event.get("job", "")
+        if name := event.get("job_name"):
+            return str(name)
         if job and job not in self._names:
             self._names[job] = await trio.to_thread.run_sync(self._ask, job, abandon_on_cancel=True)
             if len(self._names) > NAMES:

@@ -51,7 +51,12 @@ def expected(record: Record, occurrence: Moment) -> Moment:
     spread = schedule.duration(job.jitter)
     if job.schedule and (following := plan_of(job).next_after(occurrence)) is not None:
         spread = min(spread, following - occurrence)
-    return occurrence + int(chance(f"{record.id} {occurrence}") * spread)
+    return jittered(record.id, occurrence, spread)
+
+
+def jittered(job_id: str, occurrence: Moment, spread: int) -> Moment:
+    """An occurrence, put off by a part of `spread` microseconds, and never by all of it."""
+    return occurrence + int(chance(f"{job_id} {occurrence}") * spread)
 
 
 def chance(about: str) -> float:
@@ -116,7 +121,8 @@ def merged(first: Change, then: Change) -> Change:
     )
 
 
-def event_of(kind: str, at: Moment, run: Run) -> Event:
+def event_of(kind: str, at: Moment, run: Run, job: Job | None) -> Event:
+    """`job` is the run's, None when that is gone."""
     return Event(
         kind,
         at,
@@ -125,6 +131,7 @@ def event_of(kind: str, at: Moment, run: Run) -> Event:
         state=run.state.value,
         reason=run.reason,
         scheduled_for=run.scheduled_for,
+        due=run.due,
         trigger=run.trigger.value,
         started=run.started,
         duration=run.duration if run.attempts else None,
@@ -132,6 +139,7 @@ def event_of(kind: str, at: Moment, run: Run) -> Event:
         until=run.until,
         count=run.count,
         error=run.attempts[-1].error if run.attempts else "",
+        job_name="" if job is None else job.name,
     )
 
 

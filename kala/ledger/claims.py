@@ -80,7 +80,7 @@ def _take(
     remaining = None if record.remaining is None else record.remaining - 1
     record = moved(replace(record, open=(*record.open, run)), occurrence, remaining)
     record = owing_late(record, run, now, instance)
-    return merged(before, Change(record, events=(event_of(events.RUN_CLAIMED, now, run),), answer=run))
+    return merged(before, Change(record, events=(event_of(events.RUN_CLAIMED, now, run, record.job),), answer=run))
 
 
 def admitted(run: Run, instance: str, slot: bool) -> Run:

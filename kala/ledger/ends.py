@@ -107,7 +107,7 @@ def finished(
         results=packed(record.results, run),
     )
     record = owing_end(record, run, now, instance)
-    return Change(record, rows, events=(event_of(events.RUN_FINISHED, now, run),), answer=run)
+    return Change(record, rows, events=(event_of(events.RUN_FINISHED, now, run, record.job),), answer=run)
 
 
 def advance(record: Record, *, run_id: str, job_id: str) -> Change:

@@ -43,7 +43,8 @@ def with_gap(
             blocker=blocker,
         )
     kind = events.OCCURRENCE_SKIPPED if state is State.SKIPPED else events.OCCURRENCE_MISSED
-    return Change(replace(record, gap=gap), rows, events=(event_of(kind, now, gap),))
+    told = replace(event_of(kind, now, gap, record.job), added=count)
+    return Change(replace(record, gap=gap), rows, events=(told,))
 
 
 def _is_next(job: Job, before: Moment | None, occurrence: Moment) -> bool:

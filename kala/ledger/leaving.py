@@ -67,7 +67,7 @@ def skipped(record: Record, run: Run, reason: str, now: Moment) -> Change:
     """A run that has not begun never will."""
     row = replace(run, state=State.SKIPPED, reason=reason, ended=now)
     record = replace(record, open=tuple(other for other in record.open if other is not run))
-    return Change(record, (row,), events=(event_of(events.OCCURRENCE_SKIPPED, now, row),))
+    return Change(record, (row,), events=(event_of(events.OCCURRENCE_SKIPPED, now, row, record.job),))
 
 
 def _given_back(skipped: Change, occurrence: Moment) -> Change:

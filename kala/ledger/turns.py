@@ -53,7 +53,7 @@ def deliver(record: Record, *, delivery: Delivery, parent: str, now: Moment) -> 
     run = replace(run, parent_job=parent, parent_run=delivery.run)
     if record.disabled:
         row = replace(run, state=State.SKIPPED, reason=DISABLED, ended=now)
-        return Change(record, (row,), events=(event_of(events.OCCURRENCE_SKIPPED, now, row),))
+        return Change(record, (row,), events=(event_of(events.OCCURRENCE_SKIPPED, now, row, record.job),))
     return _enqueue(record, run, "", slot=False)
 
 
@@ -77,7 +77,7 @@ def _enqueue(record: Record, run: Run, instance: str, slot: bool) -> Change:
     on = is_on(record) and overlap_of(record) != "allow"
     run = replace(run, reason=OVERLAP, blocker=blocker_in(record)) if on else admitted(run, instance, slot)
     record = replace(record, open=(*record.open, run))
-    return Change(record, events=(event_of(events.RUN_CLAIMED, run.created, run),), answer=run)
+    return Change(record, events=(event_of(events.RUN_CLAIMED, run.created, run, record.job),), answer=run)
 
 
 def begin(record: Record, *, run_id: str, instance: str, now: Moment) -> Change:

@@ -168,6 +168,14 @@ class CronPlan(Plan):
         for stretch in [ALL_UTC] if self.clock is None else self.clock.back(end - 1):
             yield from self._moments(stretch._replace(end=min(stretch.end, end)), backwards=True)
 
+    def occurrences(self, after: Moment, until: Moment) -> Iterator[Moment]:
+        # Without a look at what comes after `until`, which may be decades away
+        begin, end = max(after + 1, EARLIEST), min(until, LATEST) + 1
+        for stretch in [ALL_UTC] if self.clock is None else self.clock.ahead(begin):
+            if stretch.begin >= end:
+                return
+            yield from self._moments(stretch._replace(begin=max(stretch.begin, begin), end=min(stretch.end, end)))
+
     def count_between(self, after: Moment, until: Moment) -> int:
         begin, end = max(after + 1, EARLIEST), min(until, LATEST) + 1
         count = 0

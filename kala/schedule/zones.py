@@ -157,11 +157,11 @@ class WallClock:
         if early < late:
             return f"{self.left_out(wall)}: {_length(late - early)} later"
         which = "second" if moment == wall - late else "first"
-        return f"{_time(wall)} comes twice on {_day(wall)} in {self.zone.name}: the {which}"
+        return f"{time_of(wall)} comes twice on {day_of(wall)} in {self.zone.name}: the {which}"
 
     def left_out(self, wall: Wall) -> str:
         """That there is no such reading."""
-        return f"{_time(wall)} does not exist on {_day(wall)} in {self.zone.name}"
+        return f"{time_of(wall)} does not exist on {day_of(wall)} in {self.zone.name}"
 
     def ahead(self, moment: Moment) -> Iterator[Stretch]:
         """The stretches from the one at or after `moment` on, in order, until the calendar ends."""
@@ -202,11 +202,11 @@ def _year(moment: Moment) -> int:
     return date.fromordinal(min(max(moment, EARLIEST), LATEST) // DAY + EPOCH_DAY).year
 
 
-def _day(wall: Wall) -> str:
+def day_of(wall: Wall) -> str:
     return (_EPOCH + timedelta(microseconds=wall)).date().isoformat()
 
 
-def _time(wall: Wall) -> str:
+def time_of(wall: Wall) -> str:
     text = (_EPOCH + timedelta(microseconds=wall)).time().isoformat()
     return text.rstrip("0") if "." in text else text.removesuffix(":00")
 

@@ -8,7 +8,7 @@ was handed over cannot be withdrawn: a caller that is cancelled changes nothing,
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import outcome
 import trio
@@ -34,6 +34,7 @@ __all__ = ["MOST", "RETRY_FIRST", "RETRY_LAST", "Store", "Threads"]
 
 log = logging.getLogger(__name__)
 SETTING = "setting"
+T = TypeVar("T")
 
 
 class Store:
@@ -83,6 +84,11 @@ class Store:
     def down_since(self) -> Moment | None:
         """Since when the database is away; None while it is not."""
         return self._health.outage.since
+
+    @property
+    def database(self) -> tuple[str, str]:
+        """The engine, and its place, without a password."""
+        return self._driver.name, self._driver.place
 
     @property
     def waiting(self) -> int:
@@ -183,6 +189,11 @@ class Store:
     async def output(self, run_id: str) -> list[Output]:
         """What the attempts of a run printed."""
         return await self._read(self._driver.output, run_id)  # type: ignore[no-any-return]
+
+    async def read(self, function: Callable[[], T]) -> T:
+        """A read of someone else's, in the readers' threads. Raises `StoreUnavailable`, `StoreRefused`: at once when
+        nothing is to be hoped for."""
+        return await self._read(function)  # type: ignore[no-any-return]
 
     async def prune(self, jobs: Sequence[str], *, keep: int, older_than: Moment | None) -> int:
         """`Driver.prune`, in the writer's thread."""

@@ -8,6 +8,7 @@ from kala.agenda import Agenda
 from kala.clock import Moment
 from kala.job import Record, Run
 from kala.ledger import due
+from kala.states import State
 
 
 class Totals(NamedTuple):
@@ -30,6 +31,7 @@ class Roster:
         self.tombstones: dict[str, Record] = {}
         self.busy: set[str] = set()  # whose records have open runs, or owe something
         self.gapped: set[str] = set()  # whose records have a range that grows
+        self.waiting = 0  # runs that wait
         self._open: dict[str, str] = {}  # the job of every run that is not in the history: open ones, growing ranges
         self._coming = Agenda()  # the next occurrence of every enabled job
         self._dormant = Agenda()  # and of every disabled one
@@ -85,6 +87,7 @@ class Roster:
             self.gapped.discard(record.id)
         for run in record.open:
             self._open[run.id] = record.id
+            self.waiting += run.state is State.WAITING
         if record.gap is not None:
             self._open[record.gap.id] = record.id
         if record.deleted is not None:
@@ -127,6 +130,7 @@ class Roster:
         if record is not None and self._open:
             for run in record.open:
                 self._open.pop(run.id, None)
+                self.waiting -= run.state is State.WAITING
             if record.gap is not None:
                 self._open.pop(record.gap.id, None)
         record = self.jobs.get(job_id)

@@ -8,7 +8,9 @@ from kala.web import output, routes, streams
 from kala.web.batch import Batches
 from kala.web.jobs import Jobs
 from kala.web.lists import Lists
+from kala.web.node import NodeRoutes
 from kala.web.openapi import with_document
+from kala.web.outlook import OutlookRoutes
 from kala.web.routes import Route
 from kala.web.runs import Runs
 from kala.web.schedules import Schedules
@@ -25,10 +27,12 @@ def table(service: "Service") -> list[Route]:
         *Jobs(service).routes(),
         *Batches(service).routes(),
         *Schedules(service).routes(),
+        *OutlookRoutes(service).routes(),
         *Runs(service).routes(),
         *streams.routes(service),
         *output.routes(service),
         *State(service).routes(),
+        *NodeRoutes(service).routes(),
     ]
     return with_document(found)
 

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 import msgspec
 from quart import Response
@@ -54,7 +55,7 @@ def with_document(routes: Iterable[Route]) -> list[Route]:
 def document(routes: Iterable[Route]) -> dict[str, Any]:
     """The document that describes `routes`."""
     routes = list(routes)
-    types = {one.type: None for route in routes for one in route.answers.values() if one.type is not None}
+    types = {kind: None for route in routes for one in route.answers.values() for kind in _kinds(one.type)}
     schemas, components = msgspec.json.schema_components([ErrorObject, *types], ref_template=_REF)
     by_type = dict(zip([ErrorObject, *types], schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
@@ -99,13 +100,25 @@ def _response(one: Answer, by_type: dict[Any, Schema]) -> dict[str, Any]:
     if kinds:
         # Other kinds are text for this: a line may be of the type, the whole is not
         made["content"] = {
-            kind: {"schema": by_type[one.type] if kind == JSON else {"type": "string"}} for kind in kinds
+            kind: {"schema": _any_of(one.type, by_type) if kind == JSON else {"type": "string"}} for kind in kinds
         }
     if one.headers:
         made["headers"] = {
             name: {"description": about, "schema": {"type": "string"}} for name, about in one.headers.items()
         }
     return made
+
+
+def _kinds(given: Any) -> tuple[Any, ...]:
+    """The types of an answer: one, several of a union, or none."""
+    if isinstance(given, UnionType):
+        return get_args(given)
+    return () if given is None else (given,)
+
+
+def _any_of(given: Any, by_type: dict[Any, Schema]) -> Schema:
+    schemas = [by_type[kind] for kind in _kinds(given)]
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
 
 
 def _placed(schema: Schema, components: dict[str, Schema]) -> Schema:

@@ -1,7 +1,7 @@
 """The web page and its files: read once, sent from memory.
 
 All but the page itself are under a name made from the contents of all of them, so that browsers may keep them for ever,
-and never mix those of two versions.
+and never mix those of two versions. Comments and what is blank are left out on the way: they are for us.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
+import rjsmin  # type: ignore[import-untyped]  # it has no types
 from quart import Quart, Response, request
 from werkzeug.exceptions import NotFound
 
@@ -33,6 +34,7 @@ POLICY = (
 """Nothing inline, nothing from elsewhere; and no text becomes markup or script, whatever the page's code does."""
 FOR_EVER = "public, max-age=31536000, immutable"
 _REFERENCE = re.compile(r'^(<(?:link|script|a)\b[^\n]*?(?:href|src)=")([a-z*/]+\.[a-z]+)("[^\n]*)$', re.MULTILINE)
+_COMMENT = re.compile(rb"/\*.*?\*/", re.DOTALL)
 _IMAGE = re.compile(r'(<img src=")([a-z/]+\.svg)(")')
 
 
@@ -78,12 +80,19 @@ def written(page: str, version: str, paths: list[str]) -> str:
     return _IMAGE.sub(rf"\g<1>{ROOT}/{version}/\g<2>\g<3>", _REFERENCE.sub(lines, page))
 
 
+def spare(path: str, plain: bytes) -> bytes:
+    """A file without its comments, and blanks that say nothing."""
+    if path.endswith(".js"):
+        return bytes(rjsmin.jsmin(plain))
+    return b" ".join(_COMMENT.sub(b"", plain).split()) if path.endswith(".css") else plain
+
+
 def _walk(folder: Traversable, under: str = "") -> Iterator[tuple[str, bytes]]:
     for entry in folder.iterdir():
         if entry.is_dir():
             yield from _walk(entry, f"{under}{entry.name}/")
         elif entry.name.rpartition(".")[2] in TYPES:
-            yield under + entry.name, entry.read_bytes()
+            yield under + entry.name, spare(entry.name, entry.read_bytes())
 
 
 def _file(path: str, plain: bytes) -> File:

@@ -14,7 +14,7 @@ from kala.errors import Invalid, shortened
 from kala.wire.checks import Schema, came
 
 DIGITS = 8
-"""No whole number here has more."""
+"""No whole number here has more, unless it may be larger."""
 _RFC3339 = re.compile(
     # a + that was not escaped comes as a blank
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?(?:[Zz]|([ +-])([0-9]{2}:[0-9]{2}))"
@@ -23,8 +23,8 @@ _RFC3339 = re.compile(
 
 class Parameter(msgspec.Struct, frozen=True):
     """`read` gives what a text stands for, and raises `ValueError` with what is wrong with it. `several`: it may be
-    repeated, and its value is the list of what was given; without `explode`, it may also hold several, with commas
-    between. In a query, empty text is as if it were not there."""
+    repeated, up to `most` times, and its value is the list of what was given; without `explode`, it may also hold
+    several, with commas between. In a query, empty text is as if it were not there."""
 
     name: str
     about: str
@@ -34,6 +34,7 @@ class Parameter(msgspec.Struct, frozen=True):
     default: Any = None
     several: bool = False
     explode: bool = True
+    most: int | None = None
 
 
 def asked(parameters: Iterable[Parameter]) -> dict[str, Any]:
@@ -50,6 +51,9 @@ def given(parameters: Iterable[Parameter], arguments: MultiDict[str, str], heade
             texts = headers.getlist(one.name)
         else:
             texts = [text for text in arguments.getlist(one.name) if text]
+        if one.several and one.most is not None and len(texts) > one.most:
+            faults[one.name] = f"is given {len(texts):,} times, and at most {one.most:,} are taken"
+            continue
         try:
             read = [one.read(text) for text in (texts if one.several else texts[:1])]
         except ValueError as fault:
@@ -65,7 +69,7 @@ def whole(name: str, about: str, low: int, high: int, default: int | None = None
     """A whole number from `low` to `high`."""
 
     def read(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) <= DIGITS and low <= int(text) <= high):
+        if not (text.isascii() and text.isdigit() and len(text) <= max(DIGITS, len(str(high))) and low <= int(text) <= high):
             raise ValueError(f"must be a whole number from {low} to {high}, not {came(text)}")
         return int(text)
 
@@ -85,9 +89,10 @@ def flag(name: str, about: str, default: bool | None = None) -> Parameter:
     return Parameter(name, about, read, {"type": "boolean", **given}, default=default)
 
 
-def text(name: str, about: str, *, several: bool = False) -> Parameter:
+def text(name: str, about: str, *, several: bool = False, most: int | None = None) -> Parameter:
     """Any text."""
-    return Parameter(name, about, lambda given: given, _listed({"type": "string"}, several), several=several)
+    schema = _listed({"type": "string"}, several) | ({} if most is None else {"maxItems": most})
+    return Parameter(name, about, lambda given: given, schema, several=several, most=most)
 
 
 def choice(name: str, about: str, words: Iterable[str], default: str | None = None) -> Parameter:

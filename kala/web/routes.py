@@ -21,8 +21,8 @@ class Body(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a request is answered with. `type` is what its JSON is encoded from; None: it has no body, unless there are
-    `media_types` of which no more can be said."""
+    """What a request is answered with. `type` is what its JSON is encoded from, or a union of such; None: it has no
+    body, unless there are `media_types` of which no more can be said."""
 
     about: str
     type: Any = None

@@ -12,15 +12,16 @@ from quart import Response
 from kala import register
 from kala.clock import rfc3339
 from kala.errors import Invalid
+from kala.forecast import first_in_time
 from kala.job import Job, Record
-from kala.ledger import LATE, expected, plan_of
+from kala.ledger import expected, plan_of
 from kala.web import parameters, routes
 from kala.web.answers import answer, body_sent
 from kala.web.parameters import asked
 from kala.web.routes import ROOT, Answer, Route
 from kala.wire import checks
 from kala.wire.checks import Faults, members_schema, sound
-from kala.wire.explain import why_nothing_comes
+from kala.wire.explain import when, why_nothing_comes
 from kala.wire.jobjson import encode
 from kala.wire.jobmembers import MEMBERS, canonical, parsed
 from kala.wire.jobread import rules_of_when
@@ -53,6 +54,7 @@ class Coming(Struct):
 
     next: list[Occurrence]
     explanation: str
+    words: str  # the schedule in plain words
 
 
 class Schedules:
@@ -114,17 +116,18 @@ class Schedules:
                 if trio.current_time() - begun > SLICE:
                     await trio.lowlevel.checkpoint()
                     begun = trio.current_time()
-        return answer(encode(Coming(found, why)))
+        return answer(encode(Coming(found, why, when(record.job, self.service.clock.now()))))
 
     def _ahead(self, record: Record, count: int) -> Iterator[Occurrence]:
         """From the one that the job waits for on. Those that are too late by now are for catch-up to decide about."""
-        cursor, now = record.cursor or 0, self.service.clock.now()
+        cursor = record.cursor or 0
         if not record.job.schedule:
             yield Occurrence(rfc3339(cursor), rfc3339(cursor), "")
             return
         plan = plan_of(record.job)
         left = count if record.remaining is None else min(count, record.remaining)
-        moments = plan.ahead(max(cursor, now - LATE) - 1) if not plan.is_single else iter([cursor])
+        first = first_in_time(record, self.service.clock.now())
+        moments = iter([cursor]) if plan.is_single or first is None else plan.ahead(first - 1)
         for moment in islice(moments, left):
             at = expected(record, moment)
             yield Occurrence(rfc3339(at), plan.local(at), plan.note(moment))

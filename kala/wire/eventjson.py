@@ -18,6 +18,7 @@ class EventObject(Struct, omit_defaults=True, gc=False):
     at: str
     type: str
     job: str = ""
+    job_name: str = ""
     run: str = ""
     state: str = ""
     reason: str = ""
@@ -28,6 +29,7 @@ class EventObject(Struct, omit_defaults=True, gc=False):
     attempt: int = 0
     until: str | None = None
     count: int = 1
+    added: int = 1
     size: int = 0  # bytes
     version: int = 0
     error: str = ""
@@ -50,6 +52,7 @@ def event_object(identifier: str, event: Event) -> EventObject:
         rfc3339(event.at),
         event.type,
         event.job,
+        event.job_name,
         event.run,
         event.state,
         event.reason,
@@ -60,6 +63,7 @@ def event_object(identifier: str, event: Event) -> EventObject:
         event.attempt,
         rfc3339_or_none(event.until),
         event.count,
+        event.added,
         event.size,
         event.version,
         event.error,

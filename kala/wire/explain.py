@@ -1,5 +1,8 @@
 """Why a run is as it is, or why occurrences did not run, in one sentence for people."""
 
+from functools import lru_cache
+
+from kala import schedule
 from kala.clock import SECOND, Moment, rfc3339
 from kala.job import Job, Record, Run
 from kala.ledger import (
@@ -16,6 +19,9 @@ from kala.ledger import (
     SHUTDOWN,
     plan_of,
 )
+from kala.schedule.durations import read_interval
+from kala.schedule.spoken import in_words
+from kala.schedule.wording import length
 from kala.states import NOT_RUN, State, Trigger
 
 NOTABLY = SECOND
@@ -157,3 +163,25 @@ def why_nothing_comes(record: Record, *, paused: bool = False) -> str:
     if record.remaining == 0 and plan.repetitions is not None:
         return f"all {plan.repetitions + 1:,} occurrences of its schedule have come"
     return "its schedule names no further occurrence until the end of the year 9999"
+
+
+def when(job: Job, now: Moment) -> str:
+    """When a job runs, in words. They do not tell whether it is disabled, or done."""
+    parents = len(job.parent_jobs or ())
+    if parents == 1:
+        return "after its parent has succeeded"
+    if parents:
+        needed = "all of its parents have" if job.parents_mode == "all" else "one of its parents has"
+        return f"after {needed} succeeded"
+    if not job.schedule:
+        return "once, when it was made"
+    start = plan_of(job).start
+    words = _words(job.schedule, job.time_zone, job.dst_gap, job.dst_fold, start is not None and start > now)
+    if not job.jitter or not any(spread := read_interval(job.jitter)):
+        return words
+    return f"{words}, put off by up to {length(spread)}"
+
+
+@lru_cache(maxsize=4_096)
+def _words(text: str, zone: str, gap: str, fold: str, is_to_begin: bool) -> str:
+    return in_words(schedule.parse(text, zone, gap, fold), is_to_begin=is_to_begin)

@@ -30,7 +30,7 @@ def test_what_happens_is_told_after_it_is_so(server: Server) -> None:
     assert all(isinstance(client.opening, AcceptConnection) for client in clients)
     until(lambda: server.hub.listeners == 2)
     # when a job is created and run
-    job = server.create()
+    job = server.create(name="a name")
     server.ask("POST", f"/api/v1/job/start/{job}/")
     for client in clients:
         # then both hear of it, in order
@@ -42,6 +42,9 @@ def test_what_happens_is_told_after_it_is_so(server: Server) -> None:
         assert (heard[0]["type"], heard[0]["at"][-1]) == ("hello", "Z")
         assert (heard[1]["type"], heard[1]["job"]) == ("job.saved", job)
         assert (heard[-1]["state"], heard[-1]["job"]) == ("succeeded", job)
+        # and what is about runs names their job
+        named = {one["type"]: one.get("job_name") for one in heard[1:]}
+        assert named == {"job.saved": None, "run.claimed": "a name", "run.started": "a name", "run.finished": "a name"}
         client.socket.close()
     # and when they have gone, nothing is kept of them
     until(lambda: server.hub.listeners == 0 and not connections(server))

@@ -253,11 +253,21 @@ def test_real_answers_of_every_route_are_as_it_says(server: Server) -> None:
     ask("PATCH", job, b" " * (2 << 20), job_id=one)
     ask("GET", "/api/v1/job/")
     ask("GET", "/api/v1/job/", query="?limit=1")
+    ask("GET", "/api/v1/job/", query="?limit=1&total=true")
+    assert len(ask("GET", "/api/v1/job/", query="?brief=true&sort=owner").json["jobs"]) > 3
+    ask("GET", "/api/v1/job/", query="?brief=true&limit=1&state=failing,active")
     ask("GET", "/api/v1/job/", query="?sort=x")
     ask("GET", "/api/v1/job/", query="?after=nosuch")
     for path in ("/api/v1/job/disable/{job_id}/", "/api/v1/job/enable/{job_id}/"):
         for job_id in (one, "nosuch"):
             ask("POST", path, job_id=job_id)
+    server.create(schedule="@hourly")
+    assert sum(ask("GET", "/api/v1/schedule/load/", query="?days=1").json["counts"]) >= 23
+    ask("GET", "/api/v1/schedule/load/", query="?days=0")
+    assert ask("GET", "/api/v1/schedule/due/", query="?limit=1").json["due"]
+    ask("GET", "/api/v1/schedule/due/", query="?after=x")
+    for path in ("/api/v1/node/", "/api/v1/stats/recent/"):
+        ask("GET", path)
     listed = ask("GET", "/api/v1/job/")
     ask("DELETE", job, job_id=one)
     ask("DELETE", job, job_id=one)

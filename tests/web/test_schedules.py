@@ -10,7 +10,7 @@ import pytest
 
 from kala.clock import from_datetime, rfc3339
 from kala.job import Job, Record
-from kala.ledger import LATE
+from kala.ledger import LATE, expected
 from kala.web.schedules import Schedules
 
 from .server import FUTURE, Server, until
@@ -19,7 +19,7 @@ from .server import FUTURE, Server, until
 def coming(server: Server, job: str, query: str = "") -> dict[str, Any]:
     answer = server.ask("GET", f"/api/v1/job/{job}/next/{query}")
     assert answer.status == 200, answer.text
-    assert list(answer.json) == ["next", "explanation"]
+    assert list(answer.json) == ["next", "explanation", "words"]
     found: dict[str, Any] = answer.json
     return found
 
@@ -40,6 +40,7 @@ def test_the_coming_occurrences_of_a_job(either: Server) -> None:
             {"at": "2099-03-31T08:00:00Z", "local": "2099-03-31T08:00:00Z", "note": ""},
         ],
         "explanation": "",
+        "words": "every month on the 31st (or its last day) at 08:00 UTC, from 2099-01-31",
     }
     assert len(coming(either, job)["next"]) == 10
     assert len(coming(either, job, "?count=1000")["next"]) == 1000
@@ -89,11 +90,14 @@ def test_why_nothing_comes(either: Server) -> None:
         found = coming(either, job)
         assert found["next"] == []
         assert found["explanation"].startswith(why)
+    assert coming(either, child)["words"] == "after its parent has succeeded"
+    assert coming(either, once)["words"] == "once, when it was made"
     # and while the daemon is paused, of no job
     assert either.ask("POST", "/api/v1/pause/").status == 200
     assert coming(either, parent) == {
         "next": [],
         "explanation": "the daemon is paused: nothing starts until it is resumed",
+        "words": "every day at 00:00 UTC, from 2099-01-01",
     }
     assert coming(either, disabled)["explanation"].startswith("the job is disabled")
     # but what a schedule names, it names
@@ -109,10 +113,13 @@ def test_a_preview_begins_now_and_ends_where_the_schedule_does(server: Server) -
     assert previewed(server, schedule="R0/2020-01-01T00:00:00Z/") == {
         "next": [],
         "explanation": "the one occurrence of its schedule, 2020-01-01T00:00:00Z, has come",
+        "words": "once at 2020-01-01 00:00 UTC",
     }
     assert len(previewed(server, schedule="R2/2099-01-01T00:00:00Z/PT1S", count=10)["next"]) == 3
     assert len(previewed(server, schedule="@daily")["next"]) == 10
     assert len(previewed(server, SCHEDULE="@daily", Count=4)["next"]) == 4
+    words = previewed(server, schedule="30 2 * * MON", time_zone="Europe/Berlin")["words"]
+    assert words == "at 02:30 on Monday, Europe/Berlin"
     last = previewed(server, schedule="R/9999-12-30T00:00:00Z/P1D", count=10)
     assert [one["at"] for one in last["next"]] == ["9999-12-30T00:00:00Z", "9999-12-31T00:00:00Z"]
 
@@ -187,3 +194,15 @@ def test_what_has_passed_and_is_not_claimed_yet_comes_next_while_it_is_late(
     record = Record("J", Job("j", "true", schedule=schedule), start, cursor=start, remaining=None)
     coming = list(Schedules(service)._ahead(record, 1))
     assert [one.at for one in coming] == [rfc3339(start + first * 1_000_000)]
+
+
+def test_what_jitter_puts_off_until_later_is_still_to_come() -> None:
+    start = from_datetime(datetime(2030, 1, 1, tzinfo=UTC))
+    job = Job("j", "true", schedule="R/2030-01-01T00:00:00Z/PT1H", jitter="PT1H")
+    record = Record("J", job, start, cursor=start, remaining=None)
+    at = expected(record, start)
+    assert at > start + 2 * LATE
+    for late, first in ((at - start, at), (at + LATE - start, at), (at + LATE + 1 - start, None)):
+        service = cast(Any, SimpleNamespace(clock=SimpleNamespace(now=lambda late=late: start + late)))
+        (coming,) = Schedules(service)._ahead(record, 1)
+        assert coming.at == rfc3339(at if first is not None else expected(record, start + 3_600_000_000))

@@ -38,6 +38,20 @@ class Agenda:
             heapq.heappop(heap)
         return None
 
+    def first(self, count: int) -> list[tuple[Moment, str]]:
+        """The first so many, in order; they stay. Looks at little more than these."""
+        heap, found = self._heap, list[tuple[Moment, str]]()
+        ahead = [(heap[0], 0)] if heap else []
+        while ahead and len(found) < count:
+            entry, place = heapq.heappop(ahead)
+            # what was moved away and back is there twice, one after the other
+            if self._at.get(entry[1]) == entry[0] and found[-1:] != [entry]:
+                found.append(entry)
+            for child in (2 * place + 1, 2 * place + 2):
+                if child < len(heap):
+                    heapq.heappush(ahead, (heap[child], child))
+        return found
+
     def pop_until(self, moment: Moment) -> list[tuple[Moment, str]]:
         """Take out all that is due until `moment` (included), in order."""
         due: list[tuple[Moment, str]] = []

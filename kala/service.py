@@ -118,6 +118,11 @@ class Service:
         self._store.demand_loaded()
         return list(self._store.roster.jobs)
 
+    def coming(self, count: int) -> list[Record]:
+        """The jobs that are due next, in about their order. Raises `StoreUnavailable` before they are loaded."""
+        self._store.demand_loaded()
+        return [record for job_id in self._scheduler.coming(count) if (record := self.peek(job_id)) is not None]
+
     def children(self, job_id: str) -> list[str] | None:
         """Jobs with this parent, in the order in which they were added; None when it never had any."""
         return self._store.roster.children(job_id)

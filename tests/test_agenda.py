@@ -25,6 +25,15 @@ def test_what_is_due_comes_out_in_order() -> None:
     assert (made.head(), len(made)) == (None, 0)
 
 
+@given(PUTS, st.integers(0, 7))
+def test_the_first_are_told_and_stay(puts: list[tuple[str, int | None]], count: int) -> None:
+    made = agenda(*puts)
+    last = dict(puts)
+    inside = sorted((moment, job_id) for job_id, moment in last.items() if moment is not None)
+    assert made.first(count) == inside[:count]
+    assert made.pop_until(100) == inside
+
+
 def test_a_job_is_moved_or_struck_out() -> None:
     made = agenda(("A", 1), ("B", 2), ("A", 5), ("B", None), ("X", None))
     assert (made.head(), len(made)) == (5, 1)

@@ -37,7 +37,9 @@ KEYS: dict[str, Key] = {
     "next_run_at": lambda record: (*_or_last(next_run_at(record)), *_placed(record)),
     "last_attempted_run": lambda record: (*_or_last(record.last_attempted), *_placed(record)),
 }
-"""What jobs are sorted by; what has no such moment comes last."""
+"""What jobs are sorted by."""
+MOMENTS = frozenset({"next_run_at", "last_attempted_run"})
+"""What has no such moment comes last, backwards as well."""
 
 
 def _is_failing(record: Record) -> bool:
@@ -94,7 +96,8 @@ class _Choice:
     def __init__(self, service: "Service", given: dict[str, Any], total: bool) -> None:
         self._service, self._total = service, total
         order = given["sort"] or "created"
-        self._key, self._turned = KEYS[order.removeprefix("-")], order.startswith("-")
+        self._turned = order.startswith("-")
+        self._key = _turned(KEYS[order[1:]]) if self._turned and order[1:] in MOMENTS else KEYS[order.lstrip("-")]
         self._ids = list(dict.fromkeys(given["id"]))
         self._wanted = filter_of(given)
         self._after = None if given["after"] is None else service.remembered(given["after"])
@@ -183,6 +186,14 @@ def filter_of(given: dict[str, Any]) -> Wanted | None:
         )
 
     return is_wanted
+
+
+def _turned(key: Key) -> Key:
+    def turned(record: Record) -> tuple[Any, ...]:
+        lacks, *others = key(record)
+        return not lacks, *others
+
+    return turned
 
 
 def _or_last(moment: Moment | None) -> tuple[bool, Moment]:

@@ -8,10 +8,12 @@ from quart import Response
 
 from kala.clock import DAY, SECOND, Moment, rfc3339
 from kala.errors import Invalid
+from kala.ledger import due
 from kala.web import parameters
 from kala.web.answers import answer
 from kala.web.parameters import asked
 from kala.web.routes import ROOT, Answer, Route
+from kala.wire.explain import when
 from kala.wire.jobjson import encode
 from kala.wire.runjson import Time
 
@@ -27,6 +29,7 @@ _PLACE = re.compile(r"([0-9]{1,18})-(.{1,1024})", re.DOTALL)
 SINCE = parameters.moment("since", "Counted from this minute on; without it, from the present one on.")
 DAYS = parameters.whole("days", "How many days are counted.", 1, MOST_DAYS, 7)
 OF_LOAD = (SINCE, DAYS)
+OF_NEXT = (parameters.whole("limit", "The most jobs that are answered.", 1, 100, 10),)
 OF_DUE = (
     parameters.moment("since", "Only what starts then or later; without it, from the beginning of this minute on."),
     parameters.moment("until", "Only what starts before; without it, a day after `since`. At most 31 days after it."),
@@ -44,6 +47,21 @@ class LoadAnswer(Struct):
     counts: list[int]
     jobs: int
     truncated: bool
+
+
+class NextObject(Struct):
+    """A job, and when its next run is to start."""
+
+    job: str
+    job_name: str
+    words: str  # its schedule in plain words
+    at: Time
+
+
+class NextAnswer(Struct):
+    """The jobs that are due next, in order."""
+
+    next: list[NextObject]
 
 
 class DueObject(Struct):
@@ -82,6 +100,15 @@ class OutlookRoutes:
             ),
             Route(
                 "GET",
+                f"{ROOT}/schedule/next/",
+                self.next,
+                "The jobs that are due next; one that is about to start is not among them.",
+                {200: Answer("The jobs.", NextAnswer)},
+                parameters=OF_NEXT,
+                faults=(400,),
+            ),
+            Route(
+                "GET",
                 f"{ROOT}/schedule/due/",
                 self.due,
                 "The jobs of which runs are to start in a span of time, by their schedules.",
@@ -100,6 +127,16 @@ class OutlookRoutes:
         since -= since % MINUTE
         load = await self.service.outlook.load(since, given["days"] * 1_440)
         return answer(encode(LoadAnswer(rfc3339(since), 60, load.counts, load.jobs, load.truncated)))
+
+    async def next(self) -> Response:
+        limit, now = asked(OF_NEXT)["limit"], self.service.clock.now()
+        coming = [(at, record) for record in self.service.coming(limit) if (at := due(record)) is not None]
+        coming.sort(key=lambda one: one[0])
+        return answer(
+            encode(
+                NextAnswer([NextObject(one.id, one.job.name, when(one.job, now), rfc3339(at)) for at, one in coming])
+            )
+        )
 
     async def due(self) -> Response:
         given, now = asked(OF_DUE), self.service.clock.now()
@@ -122,9 +159,9 @@ class OutlookRoutes:
         page = found.after(at, job, limit + 1)
         more = len(page) > limit
         page = page[:limit]
-        due = [DueObject(one.job, self._name(one.job), rfc3339(one.at), one.many) for one in page]
+        told = [DueObject(one.job, self._name(one.job), rfc3339(one.at), one.many) for one in page]
         following = f"{page[-1].at}-{page[-1].job}" if more else None
-        return answer(encode(DueAnswer(due, following, found.total)))
+        return answer(encode(DueAnswer(told, following, found.total)))
 
     def _name(self, job_id: str) -> str:
         record = self.service.peek(job_id)

@@ -66,8 +66,9 @@ FOUND = [
     ("sort=owner", ["Backup", "archive", "report", "once", "Ärger"]),
     ("sort=-owner", ["Ärger", "once", "report", "archive", "Backup"]),
     ("sort=next_run_at", ["Ärger", "report", "Backup", "archive", "once"]),
-    ("sort=-next_run_at", ["once", "archive", "Backup", "report", "Ärger"]),
+    ("sort=-next_run_at", ["archive", "Backup", "report", "Ärger", "once"]),
     ("sort=last_attempted_run", ["once", "Ärger", "report", "Backup", "archive"]),
+    ("sort=-last_attempted_run", ["report", "Ärger", "once", "archive", "Backup"]),
     ("sort=name&q=e&disabled=false", ["Backup", "once", "report", "Ärger"]),
     ("q=&owner=&disabled=&done=&sort=&label=", ["Backup", "report", "archive", "once", "Ärger"]),
 ]

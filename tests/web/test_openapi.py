@@ -264,6 +264,8 @@ def test_real_answers_of_every_route_are_as_it_says(server: Server) -> None:
     server.create(schedule="@hourly")
     assert sum(ask("GET", "/api/v1/schedule/load/", query="?days=1").json["counts"]) >= 23
     ask("GET", "/api/v1/schedule/load/", query="?days=0")
+    assert ask("GET", "/api/v1/schedule/next/", query="?limit=1").json["next"]
+    ask("GET", "/api/v1/schedule/next/", query="?limit=0")
     assert ask("GET", "/api/v1/schedule/due/", query="?limit=1").json["due"]
     ask("GET", "/api/v1/schedule/due/", query="?after=x")
     for path in ("/api/v1/node/", "/api/v1/stats/recent/"):

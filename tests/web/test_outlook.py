@@ -36,6 +36,23 @@ def test_how_many_come_in_each_minute(either: Server) -> None:
     assert told["since"].endswith(":00Z")
 
 
+def test_which_jobs_are_due_next(either: Server) -> None:
+    assert either.ask("GET", "/api/v1/schedule/next/").json == {"next": []}
+    later = either.create(name="later", schedule=f"R/{soon(minutes=2)}/PT1H")
+    first = either.create(name="first", schedule=f"R0/{soon()}/")
+    either.create(name="off", schedule=f"R0/{soon()}/", disabled=True)
+    either.create(name="child", parent_jobs=[first], schedule="")
+    told = either.ask("GET", "/api/v1/schedule/next/").json["next"]
+    assert [(one["job"], one["job_name"], one["at"]) for one in told] == [
+        (first, "first", soon()),
+        (later, "later", soon(minutes=2)),
+    ]
+    assert told[0]["words"].startswith("once at")
+    assert [one["job"] for one in either.ask("GET", "/api/v1/schedule/next?limit=1").json["next"]] == [first]
+    wrong = either.ask("GET", "/api/v1/schedule/next/?limit=101")
+    assert (wrong.status, list(wrong.json["fields"])) == (400, ["limit"])
+
+
 def test_which_jobs_come_in_a_span(either: Server) -> None:
     hourly = either.create(name="hourly", schedule=f"R/{soon(minutes=1)}/PT1H")
     once = either.create(name="once", schedule=f"R0/{soon()}/")

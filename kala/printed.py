@@ -80,8 +80,8 @@ async def follow(store: Store, piece: Piece) -> AsyncIterator[bytes]:
 
 
 async def follow_alone(piece: Piece) -> AsyncIterator[bytes]:
-    """`piece`, and what comes after it while its attempt is on, each byte as it was printed. Ends early where some would
-    be passed over."""
+    """`piece`, and what comes after it while its attempt is on, each byte as it was printed. Ends early where some
+    would be passed over."""
     if piece.data:
         yield piece.data
     if piece.live is not None:

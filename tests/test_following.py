@@ -101,6 +101,23 @@ def test_bytes_stay_as_they_were_printed_while_it_runs_and_after(kala: KalaProce
     assert output(kala, run) == whole
 
 
+def test_who_counts_bytes_goes_on_where_it_was(kala: KalaProcess) -> None:
+    command = "printf first-; until [ -e go ]; do sleep 0.02; done; printf second; [ -e n ] || { touch n; false; }"
+    run = started(kala, command, retries=1, retry_delay="PT1S")
+    kala.wait_for(lambda: output(kala, run).body == b"first-")
+    assert output(kala, run, "?offset=3") == Got(200, 1, 3, 6, b"st-")
+    assert output(kala, run, "?offset=99999999999") == Got(200, 1, 6, 6, b"")
+    connection = http.client.HTTPConnection(urlsplit(kala.url).netloc, timeout=DEADLINE)
+    connection.request("GET", f"{API}/run/{run}/output/?follow=true&attempt=1&offset=2")
+    answer = connection.getresponse()
+    (kala.folder / "go").touch()
+    assert got(answer, answer.read()) == Got(200, 1, 2, 6, b"rst-second")  # nothing of the next attempt
+    connection.close()
+    kala.wait_for(lambda: output(kala, run).attempt == 2)
+    assert output(kala, run, "?follow=true&attempt=1&offset=6") == Got(200, 1, 6, 12, b"second")
+    assert kala.get(f"{API}/run/{run}/output/?offset=-1").json["fields"].keys() == {"offset"}
+
+
 def test_what_cannot_be_had_is_said(kala: KalaProcess) -> None:
     run = started(kala, "true")
     assert output(kala, run).body == b""

@@ -199,6 +199,26 @@ async def test_nothing_kept_is_followed_all_the_same() -> None:
 
 
 @simulated
+async def test_who_counts_bytes_is_told_of_none_but_those_printed() -> None:
+    world = Stage(says((1, b"a" * 10), (1, b"b" * 3 * ROOM), (1, b"c"), limit=10), says())
+    async with world.up():
+        run = await world.run()
+        await world.until(1.5)
+        heard: list[bytes] = []
+
+        async def follow() -> None:
+            stream = world.service.follow_output((await world.service.output(run, 1)).beyond(4), alone=True)
+            heard.extend([data async for data in stream])
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(follow)
+            await world.until(2.5)
+        assert heard == [b"a" * 6]  # it ends before what would be passed over
+        piece = await world.service.output(run, 1)
+        assert (piece.offset, piece.beyond(10).offset, piece.beyond(10**9).data) == (3 * ROOM, 3 * ROOM, b"")
+
+
+@simulated
 async def test_an_end_that_is_not_durable_yet_is_no_hole() -> None:
     weather = Weather()
     world = Stage(says((1, b"a"), (4, b"b")), driver=weather)

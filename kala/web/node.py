@@ -42,7 +42,7 @@ class NodeObject(Struct):
 
 class NodeAnswer(Struct):
     """This daemon. `running`: attempts that are on here, at most `max_runs`; `waiting`: runs that wait, for whichever
-    daemon takes them."""
+    daemon takes them. `not_ready`: why nothing is started, as `/readyz` says it; empty when it is."""
 
     version: str
     now: Time
@@ -55,6 +55,7 @@ class NodeAnswer(Struct):
     waiting: int
     max_runs: int
     paused: bool
+    not_ready: str
     database: DatabaseObject
     nodes: list[NodeObject]
 
@@ -130,6 +131,7 @@ class NodeRoutes:
             waiting=here.waiting,
             max_runs=here.max_runs,
             paused=service.paused,
+            not_ready=service.not_ready_because,
             database=DatabaseObject(
                 here.engine, here.place, rfc3339_or_none(service.away_since), service.waiting, here.fault
             ),

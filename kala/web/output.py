@@ -22,8 +22,8 @@ PARAMETERS = (
     parameters.flag("follow", "Go on with what comes, also of further attempts, until the run has ended.", False),
     parameters.whole(
         "offset",
-        "Begin with this byte of the attempt, or the first after it that is kept. Followed, the answer then ends with the "
-        "attempt, and earlier where bytes would be passed over: who asks again from there can tell how many.",
+        "Begin with this byte of the attempt, or the first after it that is kept. Followed, the answer then ends with "
+        "the attempt, and earlier where bytes would be passed over: who asks again from there can tell how many.",
         0,
         MOST,
     ),

@@ -69,7 +69,9 @@ def whole(name: str, about: str, low: int, high: int, default: int | None = None
     """A whole number from `low` to `high`."""
 
     def read(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) <= max(DIGITS, len(str(high))) and low <= int(text) <= high):
+        if not (
+            text.isascii() and text.isdigit() and len(text) <= max(DIGITS, len(str(high))) and low <= int(text) <= high
+        ):
             raise ValueError(f"must be a whole number from {low} to {high}, not {came(text)}")
         return int(text)
 

@@ -144,7 +144,7 @@ def test_a_database_that_is_away_is_told_with_what_waits(
     expect(banner).to_contain_text("0 results and changes wait")
     # what is known is shown, and what cannot be done says why
     page.reload()
-    expect(page.get_by_role("link", name="kept in memory")).to_be_visible()
+    expect(page.get_by_role("link", name="kept in memory", exact=True)).to_be_visible()
     page.get_by_role("button", name="Start kept in memory").click()
     expect(page.locator("#notices")).to_contain_text(re.compile("away|reach|connect", re.IGNORECASE))
     service.start()

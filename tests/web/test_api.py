@@ -166,7 +166,7 @@ def test_all_results_that_are_kept_are_shown_of_one_job(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/webui/", "/healthz", "/api/v1/job/", "/api/v1/stats/", "/webui/static/0/styles/base.css"]
+    "path", ["/", "/webui/", "/healthz", "/api/v1/job/", "/api/v1/stats/", "/webui/static/0/styles.css"]
 )
 def test_head_answers_as_get_without_a_body(either: Server, path: str) -> None:
     head, get = either.ask("HEAD", path), either.ask("GET", path)

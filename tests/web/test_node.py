@@ -16,6 +16,7 @@ def test_what_a_daemon_is(either: Server) -> None:
     told = answer.json
     assert (told["version"], told["node"], told["pid"]) == (__version__, "test", os.getpid())
     assert (told["running"], told["waiting"], told["max_runs"], told["paused"]) == (0, 0, 10, False)
+    assert told["not_ready"] == ""
     assert told["database"] == {"engine": "memory", "place": "memory", "away_since": None, "waiting": 0, "fault": ""}
     for member in ("now", "started"):
         assert abs(datetime.now(UTC) - datetime.fromisoformat(told[member])) < timedelta(seconds=10)

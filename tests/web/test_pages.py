@@ -3,6 +3,7 @@
 import re
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from kala.web import pages
 from .server import Server
 
 STATIC = resources.files("kala.web") / "static"
-MOST = 150_000  # bytes of all files, as they are sent but for their compression
+MOST = 150 * 1024  # bytes of all files, as they are sent but for their compression
 
 
 def files(folder: Traversable = STATIC, under: str = "") -> dict[str, str]:
@@ -26,7 +27,7 @@ FILES = files()
 SCRIPTS = {name: text for name, text in FILES.items() if name.endswith(".js")}
 
 
-@pytest.mark.parametrize("path", ["/", "/webui", "/webui/", "main.js", "styles/base.css", "icon.svg"])
+@pytest.mark.parametrize("path", ["/", "/webui", "/webui/", "main.js", pages.STYLES, "icon.svg"])
 def test_files_have_their_type_a_tag_and_a_policy(either: Server, path: str) -> None:
     is_page = path.startswith("/")
     got = either.ask("GET", path if is_page else f"{pages.ROOT}/{pages.load().version}/{path}")
@@ -52,13 +53,14 @@ def test_files_have_their_type_a_tag_and_a_policy(either: Server, path: str) -> 
 def test_what_the_page_asks_for_is_there(server: Server) -> None:
     page = server.ask("GET", "/").text
     wanted = re.findall(r'(?:src|href)="(/[^"]+)"', page)
-    assert {path.split("/", 4)[4] for path in wanted} == set(FILES) - {pages.PAGE}
-    for path in wanted:
-        assert server.ask("GET", path).status == 200
+    assert {path.split("/", 4)[4] for path in wanted} == {"main.js", pages.STYLES, "icon.svg"}
+    folder = wanted[0].rpartition("/")[0]
+    for name in {*SCRIPTS, pages.STYLES, "icon.svg"}:  # scripts name the others, below the same folder
+        assert server.ask("GET", f"{folder}/{name}").status == 200
 
 
 def test_files_of_another_version_are_not_kept(server: Server) -> None:
-    got = server.ask("GET", f"{pages.ROOT}/0000000000000000/main.js")
+    got = server.ask("GET", f"{pages.ROOT}/00000000/main.js")
     assert (got.status, got.headers["Cache-Control"]) == (200, "no-cache")
     assert server.ask("GET", f"{pages.ROOT}/{pages.load().version}/index.html").status == 404
 
@@ -92,19 +94,66 @@ def test_the_page_keeps_to_its_policy() -> None:
         assert not (name.endswith(".css") and re.search(r"@import|url\(", text)), name
 
 
-def imports(text: str) -> dict[str, set[str]]:
-    """The names that a script takes from each other one; `*` for all."""
-    found: dict[str, set[str]] = {}
+def has_nested_templates(text: str) -> bool:
+    """Whether a template literal stands within the `${…}` of another."""
+    inside: list[int] = []  # of each template, how many braces are open in its expression; -1: in its text
+    text = re.sub(r"(^|\s)//\s.*$", "", text, flags=re.MULTILINE)
+    for part in re.findall(r"\\.|\$\{|[`{}]", text):
+        if part == "`" and inside and inside[-1] == -1:
+            inside.pop()
+        elif part == "`":
+            if inside:
+                return True
+            inside.append(-1)
+        elif inside and part == "${" and inside[-1] == -1:
+            inside[-1] = 0
+        elif inside and inside[-1] >= 0 and part in "{}":
+            inside[-1] += 1 if part == "{" else -1
+    return False
+
+
+def test_templates_are_not_nested() -> None:
+    # rjsmin takes the blanks out of the inner one
+    assert has_nested_templates('x = `a ${b ? `${b} c` : ""}`;')
+    assert has_nested_templates("x = `a ${b.map((c) => { return `${c}`; })}`;")
+    assert not has_nested_templates("x = `a ${f({b})} c`; y = `${d} {`; // `e`")
+    for name, text in SCRIPTS.items():
+        assert not has_nested_templates(text), name
+
+
+def test_what_is_left_out_says_nothing() -> None:
+    # `pages.spare` drops what is needless beside a brace: none of it may be in a text, or be all that a loop does, and
+    # what ends with a brace and is no block ends with a semicolon
+    for name, text in SCRIPTS.items():
+        assert ";}" not in text, name
+        assert not re.search(r"(?<!} )\b(for|while) \((?:[^()\n]|\([^()]*\))*\);", text), name
+        for statement in re.findall(r"^(?:export )?(?:const|let) [^;]*?^}", text, re.MULTILINE):
+            assert f"{statement};" in text or f"{statement})" in text or f"{statement}," in text, (name, statement)
+
+
+def imports(text: str) -> dict[str, dict[str, str]]:
+    """The names that a script takes from each other one, and what it calls them; `*` for all."""
+    found: dict[str, dict[str, str]] = {}
     for names, everything, path in re.findall(
         r'^import (?:\{([^}]*)\}|\* as (\w+)) from "([^"]+)";', text, re.MULTILINE
     ):
-        taken = {"*"} if everything else {one.strip().split(" as ")[0] for one in names.split(",") if one.strip()}
-        found[path] = found.get(path, set()) | taken
+        pairs = [one.split(" as ") for one in names.replace("\n", " ").split(",") if one.strip()]
+        taken = {"*": everything} if everything else {pair[0].strip(): pair[-1].strip() for pair in pairs}
+        found[path] = found.get(path, {}) | taken
     return found
 
 
-def exports(text: str) -> set[str]:
-    return set(re.findall(r"^export (?:async )?(?:function\*?|const|let|class) (\w+)", text, re.MULTILINE))
+def exports(name: str) -> dict[str, str]:
+    """The names that a script gives to others, and the script that each is from."""
+    found = {}
+    for path in re.findall(r'^export \* from "([^"]+)";', SCRIPTS[name], re.MULTILINE):
+        passed_on = exports(resolved(name, path))
+        assert not set(found) & set(passed_on), f"{name}: {set(found) & set(passed_on)} twice"
+        found |= passed_on
+    own = re.findall(r"^export (?:async )?(?:function\*?|const|let|class) (\w+)", SCRIPTS[name], re.MULTILINE)
+    several = re.findall(r"^export const (\w+ = \d+(?:, \w+ = \d+)+);", SCRIPTS[name], re.MULTILINE)
+    own += re.findall(r"(\w+) =", " ".join(several))
+    return found | dict.fromkeys(own, name)
 
 
 def resolved(name: str, path: str) -> str:
@@ -120,16 +169,24 @@ def resolved(name: str, path: str) -> str:
 def test_scripts_import_what_there_is_and_use_it() -> None:
     taken: dict[str, set[str]] = {name: set() for name in SCRIPTS}
     for name, text in SCRIPTS.items():
+        body = re.sub(r"^import .*?;$", "", text, flags=re.MULTILINE | re.DOTALL)
         for path, names in imports(text).items():
             other = resolved(name, path)
             assert other in SCRIPTS, f"{name}: there is no {other}"
-            assert names <= exports(SCRIPTS[other]) | {"*"}, f"{name}: {other} does not have {names}"
-            taken[other] |= exports(SCRIPTS[other]) if names == {"*"} else names
-            body = re.sub(r"^import .*?;$", "", text, flags=re.MULTILINE | re.DOTALL)
-            unused = {one for one in names - {"*"} if not re.search(rf"\b{one}\b", body)}
-            assert not unused, f"{name}: {unused} is imported and not used"
-    for name, text in SCRIPTS.items():
-        assert exports(text) == taken[name] & exports(text), f"{name}: {exports(text) - taken[name]} is used nowhere"
+            given = exports(other)
+            if "*" in names:
+                names = set(given)
+            else:
+                unused = {one for one, own in names.items() if not re.search(rf"\b{own}\b", body)}
+                assert not unused, f"{name}: {unused} is imported and not used"
+            assert set(names) <= set(given), f"{name}: {other} does not have {set(names) - set(given)}"
+            for one in names:
+                taken[given[one]].add(one)
+    tests = "".join(path.read_text() for path in (Path(__file__).parent.parent / "page").glob("*.py"))
+    tested = set(re.findall(r"\bm\.(\w+)", tests))
+    for name in SCRIPTS:
+        own = {one for one, source in exports(name).items() if source == name}
+        assert own <= taken[name] | tested, f"{name}: {own - taken[name] - tested} is used nowhere"
 
 
 def test_imports_go_downwards() -> None:

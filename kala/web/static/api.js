@@ -1,4 +1,4 @@
-// The HTTP API. Paths are those below `root`, which is /api/v1; answers are decoded JSON.
+// The HTTP API. Paths are those below /api/v1; answers are decoded JSON.
 
 const ROOT = "/api/v1";
 
@@ -19,29 +19,33 @@ export function address(path, query = {}, root = ROOT) {
     }
   }
   const text = search.toString();
-  return `${root}${path}${text ? `?${text}` : ""}`;
+  return root + path + (text && "?" + text);
 }
 
 // The whole response, whose status is good. Raises `Fault`; an aborted one raises the browser's AbortError.
-export async function request(method, path, { query, body, headers, signal, root } = {}) {
+export async function request(method, path, { query, body, headers, signal } = {}) {
   const options = { method, signal, headers: { ...headers } };
   if (body !== undefined) {
     options.body = typeof body === "string" ? body : JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";
   }
-  let response;
-  try {
-    response = await fetch(address(path, query, root), options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Fault(0, "the daemon does not answer");
-  }
+  const response = await heard(fetch(address(path, query), options));
   if (!response.ok) throw await faultOf(response);
   return response;
 }
 
+// What the network gives, from the first byte of an answer to its last.
+async function heard(answer) {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Fault(0, "the daemon does not answer");
+  }
+}
+
 async function faultOf(response) {
-  const text = await response.text();
+  const text = await heard(response.text());
   let body = null;
   try {
     body = JSON.parse(text);
@@ -52,7 +56,7 @@ async function faultOf(response) {
 }
 
 async function decoded(response) {
-  const text = await response.text();
+  const text = await heard(response.text());
   return text ? JSON.parse(text) : null;
 }
 

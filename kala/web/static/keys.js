@@ -5,11 +5,12 @@ const bound = new Set(); // {keys, label, group, run}
 let first = "";
 let timer = null;
 
-// Bind keys until the signal is aborted (for ever without). They are listed by `?` and found in the palette by their
-// label. `keys` may be "" for what is to be found in the palette alone; `list: false` for what is not to be listed.
+// Bind keys until the signal is aborted: [keys, label, run(), group]. They are listed by `?` and found in the palette by their
+// label. `keys` may be "" for what is to be found in the palette alone.
 export function bind(entries, signal) {
-  for (const entry of entries) bound.add(entry);
-  signal?.addEventListener("abort", () => entries.forEach((entry) => bound.delete(entry)));
+  const given = entries.map(([keys, label, run, group = "Here"]) => ({ keys, label, run, group }));
+  for (const one of given) bound.add(one);
+  signal.addEventListener("abort", () => given.forEach((one) => bound.delete(one)));
 }
 
 export const bindings = () => [...bound];

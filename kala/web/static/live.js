@@ -48,7 +48,7 @@ function heard(events) {
     setServerTime(first.at);
     last = first.id;
     delay = FIRST;
-    set({ connection: "live", retryAt: null, lost: null });
+    set({ connection: "live", lost: null });
     if (first.type === "reload" || isFirst) reload();
   }
   if (!events.length) return;
@@ -62,7 +62,7 @@ function lost() {
   // spread, so that all pages do not come back to a restarted daemon at once
   const wait = delay * (0.75 + Math.random() / 2);
   delay = Math.min(delay * 2, LAST);
-  set({ connection: "lost", retryAt: performance.now() + wait, lost: state.lost ?? Date.now() });
+  set({ connection: "lost", lost: state.lost ?? Date.now() });
   timer = setTimeout(connect, wait);
 }
 

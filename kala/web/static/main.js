@@ -1,26 +1,22 @@
 // The page's frame: what is above every view, the keys, and the table of views. Read this first.
 
-import { Fault, get, request, send } from "./api.js";
-import { ask } from "./dialog.js";
-import { fill, h, put } from "./dom.js";
-import { bind } from "./keys.js";
+import {
+  act, at, bind, button, fill, get, go, growing, h, here, link, number, put, reader, set, start, startTicking, state,
+  subscribe,
+} from "./base.js";
 import { connect, retry } from "./live.js";
-import { act } from "./notice.js";
 import { openKeys, openPalette } from "./palette.js";
-import { reader } from "./reader.js";
-import { go, link, start } from "./router.js";
-import { set, state, subscribe } from "./store.js";
-import { at, growing, number, startTicking } from "./time.js";
-import * as edit from "./views/edit.js";
-import * as job from "./views/job.js";
-import * as jobs from "./views/jobs.js";
-import * as missing from "./views/missing.js";
-import * as overview from "./views/overview.js";
-import * as run from "./views/run.js";
-import * as wall from "./views/wall.js";
-import * as week from "./views/week.js";
+import { pause, resume } from "./parts/pausing.js";
+import { open as edit } from "./views/edit.js";
+import { open as job } from "./views/job.js";
+import { open as jobs } from "./views/jobs.js";
+import { open as overview } from "./views/overview.js";
+import { open as run } from "./views/run.js";
+import { open as wall } from "./views/wall.js";
+import { open as week } from "./views/week.js";
 
 const NODE_EVERY = 15_000; // ms
+const UNWELL_EVERY = 2000; // ms, while it cannot run jobs: nothing tells that it can again
 const OF_THE_DAEMON = ["store.down", "store.up", "daemon.paused", "daemon.resumed"];
 const $ = (id) => document.getElementById(id);
 const always = new AbortController().signal;
@@ -39,69 +35,48 @@ function showConnection() {
 // What everybody must know: it is not live, paused, or its database is away.
 function showBanners() {
   const said = [];
+  const { database, not_ready, paused } = state.node ?? {};
   if (state.connection === "lost") {
-    said.push(h("p", { class: "banner bad" }, "Not live: the daemon cannot be reached since ", at(state.lost), ". What is shown may be old."));
-  } else if (state.ready?.database_away_since) {
-    said.push(h("p", { class: "banner bad" }, "The database is away, for ", growing(state.ready.database_away_since),
-      `: nothing starts, and nothing can be changed. ${number(state.ready.waiting ?? 0)} results and changes wait to be written. `, h("small", {}, state.ready.error)));
-  } else if (state.ready && !state.ready.ok) {
-    said.push(h("p", { class: "banner warn" }, `Nothing is started now: ${state.ready.error}`));
+    said.push(h("p.banner.bad", "Not live: the daemon cannot be reached since ", at(state.lost), ". What is shown may be old."));
+  } else if (database?.away_since) {
+    said.push(h("p.banner.bad", "The database is away, for ", growing(database.away_since),
+      `: nothing starts, and nothing can be changed. ${number(database.waiting)} results and changes wait to be written. `, h("small", not_ready)));
+  } else if (not_ready) {
+    said.push(h("p.banner", `Nothing is started now: ${not_ready}`));
   }
-  if (state.node?.paused && state.connection !== "lost") {
-    said.push(h("p", { class: "banner warn" }, "Paused: nothing starts until it is resumed. ",
-      h("button", { type: "button", onclick: (event) => act(event.currentTarget, "Resume", resume) }, "Resume")));
+  if (paused && state.connection !== "lost") {
+    said.push(h("p.banner", "Paused: nothing starts until it is resumed. ",
+      button("Resume", (event) => act(event.currentTarget, "Resume", resume))));
   }
   fill($("banners"), said);
 }
 
-async function resume() {
-  await send("POST", "/resume/");
-  node.want();
-}
 
-async function pause() {
-  if (await ask("Pause everything?", "Nothing starts, on any daemon of this database, until it is resumed. What runs goes on.", "Pause")) {
-    await send("POST", "/pause/");
-    node.want();
-  }
-}
-
-async function readNode(signal) {
-  const ready = await readReady(signal);
-  set({ node: await get("/node/", {}, signal), ready });
-}
-
-// /readyz tells what is wrong by 503: that is an answer here.
-async function readReady(signal) {
-  try {
-    await request("GET", "/readyz", { root: "", signal });
-    return { ok: true };
-  } catch (fault) {
-    if (!(fault instanceof Fault) || !fault.body) throw fault;
-    return { ok: false, ...fault.body };
-  }
-}
-
-const node = reader(readNode, { every: 1000, signal: always, onFault: () => {} }); // that it is gone, the connection says
+// that it is gone, the connection says
+const node = reader(async (signal) => set({ node: await get("/node/", {}, signal) }), { every: 1000, signal: always });
 
 function told({ events, reload, changed }) {
   if (changed.has("connection")) showConnection();
-  if (changed.has("connection") || changed.has("ready") || changed.has("node")) showBanners();
+  if (changed.has("connection") || changed.has("node")) showBanners();
   if (reload || events.some((event) => OF_THE_DAEMON.includes(event.type))) node.want();
 }
 
 function shown(name) {
   document.body.classList.toggle("on-wall", name === "wall");
   for (const item of document.querySelectorAll("#nav a")) {
-    if (new URLSearchParams(item.search).get("view") === name) item.setAttribute("aria-current", "page");
+    // a job that is edited is no new one
+    if (new URLSearchParams(item.search).get("view") === name && !(name === "edit" && here().has("id"))) item.setAttribute("aria-current", "page");
     else item.removeAttribute("aria-current");
   }
 }
 
+const missing = (root) => root.append(h("h1", "There is no such view"),
+  h("p", "The address names none. ", h("a", { href: link("overview") }, "The overview"), " is where to go on."));
 const views = { overview, week, wall, jobs, job, run, edit, missing };
 
 subscribe(told, always);
 setInterval(() => document.hidden || node.want(), NODE_EVERY);
+setInterval(() => state.node?.not_ready && node.want(), UNWELL_EVERY);
 $("retry").addEventListener("click", retry);
 $("palette").addEventListener("click", openPalette);
 document.addEventListener("keydown", (event) => {
@@ -110,17 +85,18 @@ document.addEventListener("keydown", (event) => {
     openPalette();
   }
 });
+const to = (keys, label, view) => [keys, label, () => go(link(view)), "Go"];
 bind([
-  { keys: "g o", label: "Go to the overview", group: "Go", run: () => go(link("overview")) },
-  { keys: "g w", label: "Go to the week", group: "Go", run: () => go(link("week")) },
-  { keys: "g j", label: "Go to the jobs", group: "Go", run: () => go(link("jobs")) },
-  { keys: "g a", label: "Go to the wall, for a screen that nobody touches", group: "Go", run: () => go(link("wall")) },
-  { keys: "n", label: "New job", group: "Do", run: () => go(link("edit")) },
-  { keys: "", label: "Pause everything", group: "Do", run: () => act($("palette"), "Pause", pause) },
-  { keys: "", label: "Resume", group: "Do", run: () => act($("palette"), "Resume", resume) },
-  { keys: ":", label: "Jump to a job or an action (also Ctrl K)", group: "Find", run: openPalette },
-  { keys: "?", label: "The list of keys", group: "Find", run: openKeys },
-]);
+  to("g o", "Go to the overview", "overview"),
+  to("g w", "Go to the week", "week"),
+  to("g j", "Go to the jobs", "jobs"),
+  to("g a", "Go to the wall, for a screen that nobody touches", "wall"),
+  to("n", "New job", "edit"),
+  ["", "Pause everything", () => act($("palette"), "Pause", pause), "Do"],
+  ["", "Resume", () => act($("palette"), "Resume", resume), "Do"],
+  [":", "Jump to a job or an action (also Ctrl K)", openPalette, "Find"],
+  ["?", "The list of keys", openKeys, "Find"],
+], always);
 showConnection();
 startTicking();
 start($("main"), views, shown);

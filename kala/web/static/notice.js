@@ -1,21 +1,18 @@
-// Short messages at the foot of the page, read out by screen readers. Faults stay until they are closed.
+// Short messages at the foot of the page, read out by screen readers. Faults and warnings stay until they are closed.
 
-import { h, short } from "./dom.js";
+import { button, h, refill, short } from "./dom.js";
 
 const STAYS = 6000; // ms
 const MOST = 4;
 
-const place = () => document.getElementById("notices");
-
-export function say(text, { kind = "info", action } = {}) {
-  const close = () => note.remove();
+export function say(text, { kind = "info" } = {}) {
   const note = h("div", { class: `notice ${kind}`, role: kind === "error" ? "alert" : "status" },
-    h("p", {}, short(text, 500)),
-    action && h("a", { href: action.href, onclick: close }, action.text),
-    h("button", { type: "button", class: "plain", "aria-label": "Close this message", onclick: close }, "×"));
-  place().append(note);
-  while (place().children.length > MOST) place().firstChild.remove();
-  if (kind !== "error") setTimeout(close, STAYS);
+    h("p", short(text, 500)),
+    h("button", { class: "plain", "aria-label": "Close this message", onclick: () => note.remove() }, "×"));
+  const place = document.getElementById("notices");
+  place.append(note);
+  while (place.children.length > MOST) place.firstChild.remove();
+  if (kind === "info") setTimeout(() => note.remove(), STAYS);
 }
 
 // What went wrong with something that was asked for: `what` names it, as in "Start backup".
@@ -23,8 +20,15 @@ export function fault(error, what = "") {
   if (error?.name === "AbortError") return;
   if (error?.status === undefined) reportError(error); // a bug of the page's
   const fields = Object.entries(error.fields ?? {}).map(([path, text]) => `${path} ${text}`.trim());
-  say(`${what ? `${what}: ` : ""}${fields.length ? fields.join("; ") : error.message}`, { kind: "error" });
+  say([what, fields.join("; ") || error.message].filter(Boolean).join(": "), { kind: "error" });
 }
+
+// What cannot be read, told in place: an `onFault` of a reader. `again()` reads once more.
+export const unread = (element, what, again) => (error) => {
+  if (error?.name === "AbortError") return;
+  if (error && error.status === undefined) reportError(error);
+  refill(element, error?.message, () => error && [`${what}: ${error.message}. `, button("Try again", again)]);
+};
 
 // Do something that a button asked for, disabled meanwhile; what goes wrong is said.
 export async function act(button, what, task) {

@@ -41,3 +41,9 @@ export function reader(read, { every = 500, signal, onFault }) {
   document.addEventListener("visibilitychange", () => wanted && plan(), { signal });
   return { want };
 }
+
+// Calls `task` every so many ms until the signal is aborted.
+export function every(time, task, signal) {
+  const timer = setInterval(task, time);
+  signal.addEventListener("abort", () => clearInterval(timer));
+}

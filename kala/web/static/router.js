@@ -1,19 +1,23 @@
 // Which view is shown: the address says it (`?view=job&id=…`), and nothing else. Links are ordinary links to "?…".
 
+import { address } from "./api.js";
 import { fill, h } from "./dom.js";
 
 let views = {};
 let root = null;
-let shown = null; // {name, controller, handle}
+let shown = null; // {name, controller, handle, address}
 let told = () => {};
 let leave = () => true;
 
-// `table`: a view by its name: {title(params), open(root, params, signal)}. `open` fills its root; the signal is aborted
-// when the view is left. It may return {update(params), title()}: `update` is called instead of opening it anew when the
+// `table`: what opens a view, by its name: open(root, params, signal) fills its root; the signal is aborted when the view
+// is left. It may return {update(params)}: `update` is called instead of opening it anew when the
 // address changes within the view, and says whether it could.
 export function start(element, table, onShown) {
   [root, views, told] = [element, table, onShown];
-  addEventListener("popstate", show);
+  addEventListener("popstate", () => {
+    if (shown.address === location.search || leave()) show();
+    else history.pushState(null, "", shown.address); // it is not left: its address comes back
+  });
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("a[href^='?']");
     if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
@@ -25,12 +29,8 @@ export function start(element, table, onShown) {
 
 export const here = () => new URLSearchParams(location.search);
 
-// The address of a view, for `href`. What is null, undefined or "" is left out.
-export function link(view, params = {}) {
-  const search = new URLSearchParams({ view });
-  for (const [name, value] of Object.entries(params)) if (value !== null && value !== undefined && value !== "") search.set(name, value);
-  return `?${search}`;
-}
+// The address of a view, for `href`. Lists are repeated; what is null, undefined or "" is left out.
+export const link = (view, params) => address("", { view, ...params }, "");
 
 // Go to an address that `link` made. `replace`: without an entry of its own in the browser's history, as for a filter that
 // is being typed.
@@ -49,26 +49,25 @@ export function guard(may, signal) {
   });
 }
 
-export function show() {
+function show() {
   const params = here();
   const name = Object.hasOwn(views, params.get("view") ?? "overview") ? (params.get("view") ?? "overview") : "missing";
-  if (shown?.name === name && shown.handle?.update?.(params)) return named(name, params);
+  if (shown?.name === name && shown.handle?.update?.(params)) {
+    shown.address = location.search;
+    return;
+  }
   shown?.controller.abort();
   const controller = new AbortController();
-  shown = { name, controller, handle: null };
+  shown = { name, controller, address: location.search };
   const section = h("section", { class: `view ${name}` });
   fill(root, section);
-  shown.handle = views[name].open(section, params, controller.signal) ?? null;
+  retitle(name[0].toUpperCase() + name.slice(1), controller.signal);
+  shown.handle = views[name](section, params, controller.signal);
   scrollTo(0, 0);
-  named(name, params);
-}
-
-function named(name, params) {
-  document.title = `${views[name].title(params)} · Kala`;
   told(name);
 }
 
-// A better title for the view that is shown, when it is known: a job's name.
+// A better title for the view that is shown than its name, when it is known: a job's name.
 export function retitle(title, signal) {
   if (!signal.aborted) document.title = `${title} · Kala`;
 }

@@ -1,24 +1,24 @@
 // What the page knows of the daemon, in one place. Events come in from `live.js`, are gathered until the next frame, change
 // the state, and then those are told who have subscribed: once a frame, however many events there were.
 
-import { FAILING, OPEN } from "./states.js";
-import { ms, now } from "./time.js";
+import { FAILING } from "./states.js";
+import { ms } from "./time.js";
 
-const RUNNING_MOST = 500; // open runs that are held one by one; above that only what the server counts
+const RUNNING_MOST = 300; // open runs that are held one by one; above that only what the server counts
 const FAILURES_MOST = 50;
 const PENDING_MOST = 5000; // events; a hidden page gets no frames, and takes them in such portions
 const MINUTES = 60;
 
+// What is kept of a run has at least {id, job_name, state, trigger, started, attempt}, and when it has failed {at, error, reason,
+// count}. What does not apply may be left out, as in events.
 export const state = {
   connection: "connecting", // or "live", "lost"
-  retryAt: null, // ms, by the browser's monotonic clock, while it is lost
   lost: null, // ms since when it is
-  ready: null, // what /readyz says: {ok, error, database_away_since, waiting}
   node: null, // what /node/ says
-  running: new Map(), // open runs by id: {id, job_id, job_name, state, scheduled_for, started, attempt}
-  failures: [], // {id, job_id, job_name, state, at, error, reason, count}, newest first
-  minutes: [], // of the last hour, as /stats/recent/ has them
-  countedSince: null, // from when on `minutes` counts
+  running: new Map(), // open runs by id
+  more: false, // or what is truthy: there are more open runs than these
+  failures: [], // runs that failed and occurrences that were missed, newest first
+  minutes: [], // of the last hour, as /stats/recent/ has them; a count that is left out is 0
 };
 
 const subscribers = new Set();
@@ -26,24 +26,22 @@ let pending = [];
 let planned = false;
 
 // Be told after each frame in which something has happened: `tell({events, reload, changed})`. `reload`: too much was
-// missed, so that everything shown is to be read again; `changed` names what of `state` is another: "connection", "ready",
-// "node", "running", "failures", "minutes".
+// missed, so that everything shown is to be read again; `changed` names what of `state` is another.
 export function subscribe(tell, signal) {
-  const one = { tell };
-  subscribers.add(one);
-  signal.addEventListener("abort", () => subscribers.delete(one));
+  subscribers.add(tell);
+  signal.addEventListener("abort", () => subscribers.delete(tell));
 }
 
 // Set members of the state, and tell of it.
 export function set(members) {
   Object.assign(state, members);
-  announce([], false, new Set(Object.keys(members).map((name) => (["retryAt", "lost"].includes(name) ? "connection" : name))));
+  announce([], new Set(Object.keys(members)));
 }
 
 // Everything that is shown is to be read again.
 export function reload() {
   pending = [];
-  announce([], true, new Set());
+  announce([], new Set(), true);
 }
 
 // Events, in order: they are taken in with the next frame.
@@ -58,124 +56,96 @@ export function take(events) {
 
 function flush() {
   planned = false;
-  if (!pending.length) return;
   const events = pending;
   pending = [];
   const changed = new Set();
-  for (const event of events) apply(event, changed);
-  announce(events, false, changed);
+  for (const event of events) for (const apply of [follow, note, count]) apply(event, changed);
+  announce(events, changed);
 }
 
-function announce(events, isReload, changed) {
-  for (const one of [...subscribers]) {
+function announce(events, changed, isReload = false) {
+  for (const tell of [...subscribers]) {
     // one view's fault is not another's
     try {
-      one.tell({ events, reload: isReload, changed });
+      tell({ events, reload: isReload, changed });
     } catch (error) {
       reportError(error);
     }
   }
 }
 
-function apply(event, changed) {
-  switch (event.type) {
-    case "run.claimed":
-    case "run.started":
-      open(event, changed);
-      break;
-    case "run.finished":
-      if (state.running.delete(event.run)) changed.add("running");
-      count(event, event.state, 1, changed);
-      if (FAILING.includes(event.state)) failed(event, changed);
-      break;
-    case "occurrence.skipped":
-      count(event, "skipped", event.count ?? 1, changed);
-      break;
-    case "occurrence.missed":
-      count(event, "missed", event.count ?? 1, changed);
-      failed(event, changed);
-      break;
-    default:
-  }
+const fromEvent = (event) => ({ ...event, id: event.run });
+
+// What an event says about open runs.
+function follow(event, changed) {
+  const { type, run } = event;
+  if (type === "run.started" || type === "run.claimed") {
+    if (state.running.size >= RUNNING_MOST && !state.running.has(run)) {
+      state.more = true;
+      return;
+    }
+    state.running.set(run, fromEvent(event));
+    changed.add("running");
+  } else if (["run.finished", "occurrence.skipped"].includes(type) && state.running.delete(run)) changed.add("running");
 }
 
-function open(event, changed) {
-  const known = state.running.get(event.run);
-  const isStart = event.type === "run.started";
-  if (isStart && (event.attempt ?? 1) === 1) {
-    const minute = minuteOf(event, changed);
-    if (minute) minute.started += 1;
-  }
-  if (!known && state.running.size >= RUNNING_MOST) return;
-  state.running.set(event.run, {
-    id: event.run,
-    job_id: event.job,
-    job_name: event.job_name ?? known?.job_name ?? "",
-    state: event.state ?? (isStart ? "running" : "claimed"),
-    scheduled_for: event.scheduled_for ?? known?.scheduled_for ?? null,
-    started: event.started ?? known?.started ?? (isStart ? event.at : null),
-    attempt: event.attempt ?? 1,
-  });
-  changed.add("running");
-}
-
-function failed(event, changed) {
-  state.failures.unshift({
-    id: event.run ?? "", job_id: event.job, job_name: event.job_name ?? "", state: event.state ?? "missed", at: event.at,
-    error: event.error ?? "", reason: event.reason ?? "", count: event.count ?? 1,
-  });
-  if (state.failures.length > FAILURES_MOST) state.failures.length = FAILURES_MOST;
+// What an event says about failures. A range of missed occurrences that grows is told of again.
+function note(event, changed) {
+  if (!FAILING.includes(event.state) || !["run.finished", "occurrence.missed"].includes(event.type)) return;
+  state.failures = [fromEvent(event), ...state.failures.filter((one) => one.id !== event.run)].slice(0, FAILURES_MOST);
   changed.add("failures");
 }
 
-function count(event, name, many, changed) {
-  const minute = minuteOf(event, changed);
-  if (minute && name in minute) minute[name] += many;
-}
-
-// The minute that an event is counted in; null when it is older than what is shown, or nothing is.
-function minuteOf(event, changed) {
-  if (!state.minutes.length) return null;
-  roll(ms(event.at));
-  const place = state.minutes.length - 1 - Math.floor((ms(state.minutes.at(-1).at) + 59_999 - ms(event.at)) / 60_000);
+// What an event adds to the counts of its minute, if that is shown.
+function count({ type, at, attempt, state: now, added = 1 }, changed) {
+  const isStart = type === "run.started" && attempt === 1;
+  if (!isStart && !["run.finished", "occurrence.skipped", "occurrence.missed"].includes(type)) return;
+  roll(ms(at));
+  const minute = state.minutes.findLast((one) => ms(one.at) <= ms(at));
+  if (!minute) return;
+  const name = isStart ? "started" : now;
+  minute[name] = (minute[name] ?? 0) + added;
   changed.add("minutes");
-  return state.minutes[place] ?? null;
 }
 
 // Let the minutes reach up to a moment.
-export function roll(moment = now()) {
-  if (!state.minutes.length) return;
-  let last = ms(state.minutes.at(-1).at);
-  while (moment >= last + 60_000) {
-    last += 60_000;
-    state.minutes.push({
-      at: new Date(last).toISOString(), started: 0, succeeded: 0, failed: 0, timed_out: 0, cancelled: 0, lost: 0, skipped: 0,
-      missed: 0, lateness: null,
-    });
-    if (state.minutes.length > MINUTES) state.minutes.shift();
+function roll(moment) {
+  const { minutes } = state;
+  while (minutes.length && moment >= ms(minutes.at(-1).at) + 60_000) {
+    minutes.push({ at: new Date(ms(minutes.at(-1).at) + 60_000).toISOString() });
+    if (minutes.length > MINUTES) minutes.shift();
   }
 }
 
-// Put open runs, as /run/ has them, in place of those that are known.
-export function setRunning(runs) {
-  const started = (run) => run.attempts.at(-1)?.started ?? run.started;
-  state.running = new Map(
-    runs.filter((run) => OPEN.includes(run.state)).map((run) => [
-      run.id,
-      {
-        id: run.id, job_id: run.job_id, job_name: run.job_name, state: run.state, scheduled_for: run.scheduled_for,
-        started: run.state === "running" ? started(run) : null, attempt: run.attempts.length || 1,
-      },
-    ]),
-  );
-  announce([], false, new Set(["running"]));
+// Read a part of the state anew: `keep` puts what `read()` gives in place of what is known. Events that come meanwhile may be
+// newer, so they are taken in once more.
+async function renew(name, read, keep, apply) {
+  const heard = [];
+  const hear = ({ events }) => heard.push(...events);
+  subscribers.add(hear);
+  try {
+    keep(await read());
+  } finally {
+    subscribers.delete(hear);
+  }
+  const changed = new Set([name]);
+  for (const event of heard) apply(event, changed);
+  announce([], changed);
 }
 
-// The same of runs that failed, newest first.
-export function setFailures(runs) {
-  state.failures = runs.map((run) => ({
-    id: run.id, job_id: run.job_id, job_name: run.job_name, state: run.state, at: run.ended ?? run.until ?? run.scheduled_for,
-    error: run.attempts.at(-1)?.error ?? "", reason: run.reason, count: run.count,
-  }));
-  announce([], false, new Set(["failures"]));
+function fromRun(run) {
+  const last = run.attempts.at(-1);
+  const started = run.state === "running" ? (last?.started ?? run.started) : null;
+  return { ...run, started, attempt: run.attempts.length, at: run.ended ?? run.until ?? run.scheduled_for, error: last?.error };
 }
+
+// `read()` gives {runs, more}, as /run/ has them.
+export const renewRunning = (read) => renew("running", read, ({ runs, more }) => {
+  state.more = more;
+  state.running = new Map(runs.map((run) => [run.id, fromRun(run)]));
+}, follow);
+
+// `read()` gives runs, newest first.
+export const renewFailures = (read) => renew("failures", read, (runs) => {
+  state.failures = runs.map(fromRun);
+}, note);

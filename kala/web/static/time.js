@@ -1,22 +1,22 @@
 // Times and numbers for people. Moments are RFC 3339 text, as the API has them, or milliseconds; durations are seconds.
 
+import { h, put } from "./dom.js";
+
 const NEVER = "0001-01-01T00:00:00Z"; // "it has not been", in members that the original has
-const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-const sameDay = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-const otherDay = new Intl.DateTimeFormat("en", {
-  year: "numeric", month: "short", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
-});
-const dayOnly = new Intl.DateTimeFormat("en", { weekday: "short", day: "numeric", month: "short" });
-const inUtc = new Intl.DateTimeFormat("en", {
-  timeZone: "UTC", year: "numeric", month: "short", day: "2-digit",
-  hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
-});
+const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+const date = { year: "numeric", month: "short", day: "2-digit" };
+const formatOf = (options) => new Intl.DateTimeFormat("en", options);
+const sameDay = formatOf(clock);
+const otherDay = formatOf({ ...date, ...clock });
+const dayOnly = formatOf({ weekday: "short", day: "numeric", month: "short" });
+const inUtc = formatOf({ ...date, ...clock, fractionalSecondDigits: 3, timeZone: "UTC" });
 const whole = new Intl.NumberFormat("en");
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 let offset = 0; // the server's clock minus this machine's, in ms
 
-export const viewerZone = zone;
+export const viewerZone = sameDay.resolvedOptions().timeZone;
 
 // Go by the server's clock: it said `moment` just now.
 export function setServerTime(moment) {
@@ -44,44 +44,38 @@ export const localFull = (moment) => (ms(moment) === null ? "–" : otherDay.for
 export const utc = (moment) => (ms(moment) === null ? "–" : `${inUtc.format(ms(moment))} UTC`);
 export const day = (moment) => dayOnly.format(ms(moment));
 
+// What is said of a value; of none, a dash.
+const or = (say) => (value) => (value === null || value === undefined ? "–" : say(value));
+
 // "85 ms", "2.1 s", "3 m 04 s", "2 h 10 m", "5 d 3 h".
-export function duration(seconds) {
-  if (seconds === null || seconds === undefined) return "–";
+export const duration = or((seconds) => {
   if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
-  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
-  return longDuration(seconds);
-}
+  return seconds < 9.95 ? `${seconds.toFixed(1)} s` : longDuration(seconds);
+});
 
 function longDuration(seconds) {
   const rounded = Math.round(seconds);
+  const part = (unit, most) => Math.floor(rounded / unit) % most;
+  const two = (value) => String(value).padStart(2, "0");
   if (rounded < 60) return `${rounded} s`;
-  if (rounded < 3600) return `${Math.floor(rounded / 60)} m ${String(rounded % 60).padStart(2, "0")} s`;
-  const minutes = Math.floor(rounded / 60);
-  if (minutes < 1440) return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} m`;
-  return `${whole.format(Math.floor(minutes / 1440))} d ${Math.floor((minutes % 1440) / 60)} h`;
+  if (rounded < 3600) return `${part(60, 60)} m ${two(part(1, 60))} s`;
+  if (rounded < 86_400) return `${part(3600, 24)} h ${two(part(60, 60))} m`;
+  return `${number(part(86_400, Infinity))} d ${part(3600, 24)} h`;
 }
 
-export const number = (value) => (value === null || value === undefined ? "–" : whole.format(value));
-export const round = (value) => (value === null || value === undefined ? "–" : compact.format(value));
+export const number = or((value) => whole.format(value));
+export const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`; // "1 job", "2 jobs"
+export const round = or((value) => compact.format(value));
 
-export function bytes(count) {
-  if (count === null || count === undefined) return "–";
-  if (count < 1024) return `${count} B`;
-  const units = ["KiB", "MiB", "GiB", "TiB"];
-  let value = count / 1024;
+export const bytes = or((count) => {
   let unit = 0;
-  while (value >= 1023.95 && unit < units.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${value.toFixed(1)} ${units[unit]}`;
-}
-
-import { h, put } from "./dom.js";
+  for (; count >= 1023.95 && unit < UNITS.length - 1; unit += 1) count /= 1024;
+  return `${unit ? count.toFixed(1) : count} ${UNITS[unit]}`;
+});
 
 // A <time>: local, with UTC when hovered.
 export function at(moment, show = local) {
-  if (ms(moment) === null) return h("span", { class: "none" }, "–");
+  if (ms(moment) === null) return h("span.none", "–");
   const iso = typeof moment === "number" ? new Date(moment).toISOString() : moment;
   return h("time", { datetime: iso, title: utc(moment) }, show(moment));
 }
@@ -92,20 +86,11 @@ export const countdown = (moment) => ticking(moment, "down");
 export const growing = (moment) => ticking(moment, "up");
 
 function ticking(moment, way) {
-  if (ms(moment) === null) return h("span", { class: "none" }, "–");
+  if (ms(moment) === null) return h("span.none", "–");
   const element = at(moment);
   element.dataset.tick = way;
   tick(element);
   return element;
-}
-
-// Make a ticking element tick to another moment.
-export function retime(element, moment) {
-  if (element.dateTime !== moment) {
-    element.dateTime = moment;
-    element.title = utc(moment);
-  }
-  tick(element);
 }
 
 function tick(element) {

@@ -188,7 +188,7 @@ function conflict(was, theirs, mine, decided) {
       h("tbody", found.map((one) => h("tr", { class: !one.choice && "both" }, h("th", { scope: "row" }, one.label),
         ["was", "theirs", "mine"].map((way) => shown(one, way))))))),
     h("div.bar", button("Take theirs", () => decided(theirs)), button("Keep mine", merge),
-      h("button.primary", "Save as chosen"), button("Back to the form", () => decided())));
+      h("button.primary", { type: "submit" }, "Save as chosen"), button("Back to the form", () => decided())));
 }
 
 // A draft as JSON, to be read and edited. `taken(members)` is called with what somebody has written, when it is an object; it

@@ -177,7 +177,7 @@ def test_it_comes_back_after_a_restart(window: Window) -> None:
 def test_what_cannot_be_read_is_said_and_is_read_again(window: Window) -> None:
     window.kala.create(name="to come")
     refused = '{"error": "the history is away"}'
-    window.page.route(re.compile("/job/[?]"), lambda route: route.fulfill(status=503, body=refused))
+    window.page.route(re.compile("/schedule/next/"), lambda route: route.fulfill(status=503, body=refused))
     page = window.go()
     due = panel(page, "Next due")
     expect(due.get_by_text("the history is away")).to_be_visible()

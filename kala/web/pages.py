@@ -21,6 +21,8 @@ PAGE = "index.html"
 ROOT = "/webui/static"
 STYLES = "styles.css"
 """What all of `styles/` is sent as."""
+BASE = "base.js"
+"""What the scripts are sent as that it passes on."""
 TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -36,6 +38,8 @@ POLICY = (
 """Nothing inline, nothing from elsewhere; and no text becomes markup or script, whatever the page's code does."""
 FOR_EVER = "public, max-age=31536000, immutable"
 _REFERENCE = re.compile(rb'((?:href|src)=")(?=[a-z]+\.[a-z]+")')
+PASSED_ON = re.compile(rb'^export \* from "\./([a-z]+\.js)";$', re.MULTILINE)
+_IMPORT = re.compile(rb"^import [^;]*;$", re.MULTILINE)
 _COMMENT = re.compile(rb"/\*.*?\*/", re.DOTALL)
 _NEEDLESS = re.compile(rb";(?=})|(?<=})\n")
 """At the end of a block. Scripts are written so that they mean nothing there, which a test holds them to."""
@@ -65,6 +69,9 @@ def load() -> Files:
     page = contents.pop(PAGE)
     styles = [contents.pop(path) for path in list(contents) if path.startswith("styles/")]
     contents[STYLES] = b"".join(styles)  # in the order of their names
+    scripts = [contents.pop(path.decode()) for path in PASSED_ON.findall(contents[BASE])]
+    contents[BASE] = b"".join(_IMPORT.sub(b"", script) for script in scripts)
+    contents = {path: spare(path, plain) for path, plain in contents.items()}
     version = hashlib.sha256()
     for path, plain in contents.items():
         version.update(b"%s\n%d\n%s" % (path.encode(), len(plain), plain))
@@ -86,7 +93,7 @@ def _walk(folder: Traversable, under: str = "") -> Iterator[tuple[str, bytes]]:
         if entry.is_dir():
             yield from _walk(entry, f"{under}{entry.name}/")
         elif entry.name.rpartition(".")[2] in TYPES:
-            yield under + entry.name, spare(entry.name, entry.read_bytes())
+            yield under + entry.name, entry.read_bytes()
 
 
 def _file(path: str, plain: bytes) -> File:

@@ -62,7 +62,7 @@ def test_a_connection_that_broke_goes_on_after_the_last_event(window: Window) ->
     page = window.go()
     heard = page.evaluate(
         """async () => {
-            const { subscribe } = await import(new URL("store.js", document.querySelector("script[type=module]").src));
+            const { subscribe } = await import(new URL("base.js", document.querySelector("script[type=module]").src));
             window.heard = [];
             window.reloads = 0;
             subscribe(({ events, reload }) => {

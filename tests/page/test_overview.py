@@ -216,7 +216,7 @@ def test_however_much_happens_the_daemon_is_asked_seldom(window: Window) -> None
         asked[request.url] += 1
 
     page.on("request", note)
-    assert window.evaluate_module("store.js", MANY, 5) > 100
+    assert window.evaluate_module("base.js", MANY, 5) > 100
     assert asked, "totals are read again"
     assert max(asked.values()) <= 4, asked
     expect(panel(page, "Last failures").get_by_role("listitem")).to_have_count(12)
@@ -227,7 +227,7 @@ def test_left_it_asks_for_nothing(window: Window) -> None:
     page.get_by_role("link", name="Make one with the form").click()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    window.evaluate_module("store.js", MANY, 3)
+    window.evaluate_module("base.js", MANY, 3)
     assert [url for url in asked if re.search("/(stats|run)/", url)] == []
 
 

@@ -50,7 +50,7 @@ def after(window: Window, *steps: str | list[dict[str, Any]]) -> Any:
     }""".replace("LINES", "\n".join(lines))
     window.page.route_web_socket("**", lambda route: None)  # it says nothing
     window.page.goto(window.url("nonsense"))
-    return window.evaluate_module("store.js", script)
+    return window.evaluate_module("base.js", script)
 
 
 def minute(at: str) -> dict[str, Any]:

@@ -25,6 +25,8 @@ def files(folder: Traversable = STATIC, under: str = "") -> dict[str, str]:
 
 FILES = files()
 SCRIPTS = {name: text for name, text in FILES.items() if name.endswith(".js")}
+GATHERED = {name.decode() for name in pages.PASSED_ON.findall(FILES[pages.BASE].encode())}
+"""What is sent within `BASE`."""
 
 
 @pytest.mark.parametrize("path", ["/", "/webui", "/webui/", "main.js", pages.STYLES, "icon.svg"])
@@ -55,7 +57,8 @@ def test_what_the_page_asks_for_is_there(server: Server) -> None:
     wanted = re.findall(r'(?:src|href)="(/[^"]+)"', page)
     assert {path.split("/", 4)[4] for path in wanted} == {"main.js", pages.STYLES, "icon.svg"}
     folder = wanted[0].rpartition("/")[0]
-    for name in {*SCRIPTS, pages.STYLES, "icon.svg"}:  # scripts name the others, below the same folder
+    # scripts name the others, below the same folder
+    for name in {*SCRIPTS, pages.STYLES, "icon.svg"} - GATHERED:
         assert server.ask("GET", f"{folder}/{name}").status == 200
 
 
@@ -68,8 +71,8 @@ def test_files_of_another_version_are_not_kept(server: Server) -> None:
 def test_the_version_changes_with_any_file(monkeypatch: pytest.MonkeyPatch) -> None:
     before = pages.load().version
     contents = [(name, text.encode()) for name, text in FILES.items()]
-    for changed in ("dom.js", "styles/base.css"):
-        other = [(name, plain + b" " if name == changed else plain) for name, plain in contents]
+    for changed, more in (("dom.js", b"let more;"), ("styles/base.css", b"b {}"), ("icon.svg", b" ")):
+        other = [(name, plain + more if name == changed else plain) for name, plain in contents]
         monkeypatch.setattr(pages, "_walk", lambda folder, other=other: iter(other))
         assert pages.load().version != before
 
@@ -143,6 +146,11 @@ def imports(text: str) -> dict[str, dict[str, str]]:
     return found
 
 
+def views() -> list[str]:
+    """The scripts that are loaded by the name of a view."""
+    return [name for name in SCRIPTS if name.startswith("views/")]
+
+
 def exports(name: str) -> dict[str, str]:
     """The names that a script gives to others, and the script that each is from."""
     found = {}
@@ -183,10 +191,29 @@ def test_scripts_import_what_there_is_and_use_it() -> None:
             for one in names:
                 taken[given[one]].add(one)
     tests = "".join(path.read_text() for path in (Path(__file__).parent.parent / "page").glob("*.py"))
+    for name in views():
+        taken[name].add("open")
     tested = set(re.findall(r"\bm\.(\w+)", tests))
     for name in SCRIPTS:
         own = {one for one, source in exports(name).items() if source == name}
         assert own <= taken[name] | tested, f"{name}: {own - taken[name] - tested} is used nowhere"
+
+
+def test_what_is_sent_as_one_can_be() -> None:
+    names: dict[str, str] = {}
+    for name in sorted(GATHERED):
+        declared = re.findall(
+            r"^(?:export )?(?:async )?(?:const|let|function|class) (\[?\w+)", SCRIPTS[name], re.MULTILINE
+        )
+        assert declared
+        for one in declared:
+            assert not one.startswith("[")
+            assert one not in names, f"{one} is in {names[one]} and in {name}"
+            names[one] = name
+        for path in imports(SCRIPTS[name]):
+            assert resolved(name, path) in GATHERED, f"{name} imports {path}"
+    for name in set(SCRIPTS) - GATHERED - {pages.BASE}:
+        assert not {resolved(name, path) for path in imports(SCRIPTS[name])} & GATHERED, name
 
 
 def test_imports_go_downwards() -> None:

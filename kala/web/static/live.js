@@ -1,9 +1,7 @@
 // The one connection: events over a websocket. It comes back by itself, with growing delays, and goes on after the last
 // event that was heard; where that is too long ago, everything that is shown is read again.
 
-import { address } from "./api.js";
-import { reload, set, state, take } from "./store.js";
-import { setServerTime } from "./time.js";
+import { address, reload, set, setServerTime, state, take } from "./base.js";
 
 const FIRST = 500; // ms until the first new attempt, doubled with each up to the last
 const LAST = 30_000;

@@ -7,13 +7,6 @@ import {
 import { connect, retry } from "./live.js";
 import { openKeys, openPalette } from "./palette.js";
 import { pause, resume } from "./parts/pausing.js";
-import { open as edit } from "./views/edit.js";
-import { open as job } from "./views/job.js";
-import { open as jobs } from "./views/jobs.js";
-import { open as overview } from "./views/overview.js";
-import { open as run } from "./views/run.js";
-import { open as wall } from "./views/wall.js";
-import { open as week } from "./views/week.js";
 
 const NODE_EVERY = 15_000; // ms
 const UNWELL_EVERY = 2000; // ms, while it cannot run jobs: nothing tells that it can again
@@ -72,7 +65,11 @@ function shown(name) {
 
 const missing = (root) => root.append(h("h1", "There is no such view"),
   h("p", "The address names none. ", h("a", { href: link("overview") }, "The overview"), " is where to go on."));
-const views = { overview, week, wall, jobs, job, run, edit, missing };
+// What opens each is loaded when it is first shown, and the others after that: the first view need not wait for them.
+const views = { missing: () => missing };
+for (const name of ["overview", "week", "wall", "jobs", "job", "run", "edit"]) {
+  views[name] = async () => (await import(`./views/${name}.js`)).open;
+}
 
 subscribe(told, always);
 setInterval(() => document.hidden || node.want(), NODE_EVERY);
@@ -102,3 +99,5 @@ startTicking();
 start($("main"), views, shown);
 connect();
 node.want();
+// what cannot be had now is loaded when it is shown
+requestIdleCallback(() => Promise.allSettled(Object.values(views).map((load) => load())));

@@ -1,7 +1,7 @@
 // Which view is shown: the address says it (`?view=job&id=…`), and nothing else. Links are ordinary links to "?…".
 
 import { address } from "./api.js";
-import { fill, h } from "./dom.js";
+import { button, fill, h } from "./dom.js";
 
 let views = {};
 let root = null;
@@ -9,9 +9,9 @@ let shown = null; // {name, controller, handle, address}
 let told = () => {};
 let leave = () => true;
 
-// `table`: what opens a view, by its name: open(root, params, signal) fills its root; the signal is aborted when the view
-// is left. It may return {update(params)}: `update` is called instead of opening it anew when the
-// address changes within the view, and says whether it could.
+// `table`: what loads a view, by its name: it gives open(root, params, signal), which fills its root; the signal is aborted
+// when the view is left. It may return {update(params)}: `update` is called instead of opening it anew when the address
+// changes within the view, and says whether it could.
 export function start(element, table, onShown) {
   [root, views, told] = [element, table, onShown];
   addEventListener("popstate", () => {
@@ -49,7 +49,7 @@ export function guard(may, signal) {
   });
 }
 
-function show() {
+async function show() {
   const params = here();
   const name = Object.hasOwn(views, params.get("view") ?? "overview") ? (params.get("view") ?? "overview") : "missing";
   if (shown?.name === name && shown.handle?.update?.(params)) {
@@ -58,13 +58,23 @@ function show() {
   }
   shown?.controller.abort();
   const controller = new AbortController();
-  shown = { name, controller, address: location.search };
+  const { signal } = controller;
+  const mine = shown = { name, controller, address: location.search };
   const section = h("section", { class: `view ${name}` });
   fill(root, section);
-  retitle(name[0].toUpperCase() + name.slice(1), controller.signal);
-  shown.handle = views[name](section, params, controller.signal);
-  scrollTo(0, 0);
+  retitle(name[0].toUpperCase() + name.slice(1), signal);
   told(name);
+  let open;
+  try {
+    open = await views[name]();
+  } catch {
+    // it is not the view's fault: the browser could not get it
+    fill(section, h("p.fault", "This view cannot be loaded: the daemon does not answer. "), button("Try again", show));
+    return;
+  }
+  if (signal.aborted) return;
+  mine.handle = open(section, params, signal);
+  scrollTo(0, 0);
 }
 
 // A better title for the view that is shown than its name, when it is known: a job's name.

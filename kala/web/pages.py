@@ -37,7 +37,7 @@ POLICY = (
 )
 """Nothing inline, nothing from elsewhere; and no text becomes markup or script, whatever the page's code does."""
 FOR_EVER = "public, max-age=31536000, immutable"
-_REFERENCE = re.compile(rb'((?:href|src)=")(?=[a-z]+\.[a-z]+")')
+_REFERENCE = re.compile(rb'((?:href|src)=")(?=[a-z/]+\.[a-z]+")')
 PASSED_ON = re.compile(rb'^export \* from "\./([a-z]+\.js)";$', re.MULTILINE)
 _IMPORT = re.compile(rb"^import [^;]*;$", re.MULTILINE)
 _COMMENT = re.compile(rb"/\*.*?\*/", re.DOTALL)

@@ -8,6 +8,7 @@ import { connect, retry } from "./live.js";
 import { openKeys, openPalette } from "./palette.js";
 import { pause, resume } from "./parts/pausing.js";
 
+const LATER = 1500; // ms, after which the other views are loaded
 const NODE_EVERY = 15_000; // ms
 const UNWELL_EVERY = 2000; // ms, while it cannot run jobs: nothing tells that it can again
 const OF_THE_DAEMON = ["store.down", "store.up", "daemon.paused", "daemon.resumed"];
@@ -99,5 +100,5 @@ startTicking();
 start($("main"), views, shown);
 connect();
 node.want();
-// what cannot be had now is loaded when it is shown
-requestIdleCallback(() => Promise.allSettled(Object.values(views).map((load) => load())));
+// what cannot be had then is loaded when it is shown
+setTimeout(() => Promise.allSettled(Object.values(views).map((load) => load())), LATER);

@@ -20,11 +20,12 @@ const WHY = { down: "while no daemon ran", paused: "while it was paused" };
 // each thing every two seconds at most.
 export function follow(panels, signal) {
   const drawing = reader(async () => panels.forEach((panel) => panel.draw()), { every: DRAW, signal, onFault: (error) => error && reportError(error) });
-  const readers = panels.filter((panel) => panel.read).map(({ read, about, trouble = h("p") }) => {
+  const readers = panels.filter((panel) => panel.read).map(({ read, draw, about, trouble = h("p") }) => {
     const told = unread(trouble, "This may be old", () => own.want());
     const own = reader(read, { every: AGAIN, signal, onFault: (error) => {
       told(error);
-      (error ? own : drawing).want();
+      if (error) own.want();
+      else draw();
     } });
     return { ...own, about };
   });

@@ -173,10 +173,6 @@ class Scheduler:
 
     # Occurrences.
 
-    def coming(self, count: int) -> list[str]:
-        """The ids of the jobs that are due next, in about their order: what is being claimed is not among them."""
-        return [job_id for _, job_id in self._agenda.first(count)]
-
     async def _keep_agenda(self) -> None:
         while True:
             if self._store.fault is not None or self.pause.on:

@@ -118,10 +118,10 @@ class Service:
         self._store.demand_loaded()
         return list(self._store.roster.jobs)
 
-    def coming(self, count: int) -> list[Record]:
-        """The jobs that are due next, in about their order. Raises `StoreUnavailable` before they are loaded."""
+    def coming(self, count: int) -> list[tuple[Moment, Record]]:
+        """The jobs that are due next, and when, in order. Raises `StoreUnavailable` before they are loaded."""
         self._store.demand_loaded()
-        return [record for job_id in self._scheduler.coming(count) if (record := self.peek(job_id)) is not None]
+        return self._store.roster.coming(count)
 
     def children(self, job_id: str) -> list[str] | None:
         """Jobs with this parent, in the order in which they were added; None when it never had any."""

@@ -146,6 +146,10 @@ class Roster:
         self._errors -= record.errors
         self._successes -= record.successes
 
+    def coming(self, count: int) -> list[tuple[Moment, Record]]:
+        """The enabled jobs that are due next, and when, in order."""
+        return [(at, self.jobs[job_id]) for at, job_id in self._coming.first(count)]
+
     def totals(self) -> Totals:
         """In constant time, however many jobs there are."""
         jobs, attempted = len(self.jobs), self._attempted.head()

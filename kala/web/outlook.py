@@ -8,7 +8,6 @@ from quart import Response
 
 from kala.clock import DAY, SECOND, Moment, rfc3339
 from kala.errors import Invalid
-from kala.ledger import due
 from kala.web import parameters
 from kala.web.answers import answer
 from kala.web.parameters import asked
@@ -102,7 +101,7 @@ class OutlookRoutes:
                 "GET",
                 f"{ROOT}/schedule/next/",
                 self.next,
-                "The jobs that are due next; one that is about to start is not among them.",
+                "The jobs that are due next.",
                 {200: Answer("The jobs.", NextAnswer)},
                 parameters=OF_NEXT,
                 faults=(400,),
@@ -130,8 +129,7 @@ class OutlookRoutes:
 
     async def next(self) -> Response:
         limit, now = asked(OF_NEXT)["limit"], self.service.clock.now()
-        coming = [(at, record) for record in self.service.coming(limit) if (at := due(record)) is not None]
-        coming.sort(key=lambda one: one[0])
+        coming = self.service.coming(limit)
         return answer(
             encode(
                 NextAnswer([NextObject(one.id, one.job.name, when(one.job, now), rfc3339(at)) for at, one in coming])

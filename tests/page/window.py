@@ -42,9 +42,10 @@ class Window:
         return f"{self.address.scheme}://{self.address.netloc}/{'?' if query else ''}{query}"
 
     def go(self, view: str = "", **params: str) -> Page:
-        """Load a view, and return when events come."""
+        """Load a view, and return when it is there and events come."""
         self.page.goto(self.url(view, **params))
         self.wait_live()
+        expect(self.page.locator("#main > section:not(:empty)")).to_have_count(1)
         return self.page
 
     def wait_live(self) -> None:

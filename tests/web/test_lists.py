@@ -64,7 +64,7 @@ def test_a_list_of_ten_thousand_is_fast_and_does_not_hold_others_up(server: Serv
 
 def test_answers_are_packed_when_asked_for(either: Server) -> None:
     job = either.create(command="true " + "x" * 3000)
-    for path in (f"/api/v1/job/{job}/", "/api/v1/job/", "/webui/static/0/store.js"):
+    for path in (f"/api/v1/job/{job}/", "/api/v1/job/", "/webui/static/0/base.js"):
         plain = either.ask("GET", path)
         packed = either.ask("GET", path, Accept_Encoding="br, gzip;q=0.5")
         assert (plain.headers["Content-Encoding"], packed.headers["Content-Encoding"]) == (None, "gzip")

@@ -13,8 +13,11 @@ import pytest
 from daemon_process import ROOT, KalaProcess
 from servers.__main__ import born
 
-USED_BY_SERVICES = ("bash", "chmod", "cp", "dirname", "env", "flock", "mkdir", "mktemp", "mv", "rm", "sleep", "tail")
-PROGRAMS = ("supervisord", "openssl", "curl", "redis-server", "mariadbd", "postgres")
+USED_BY_SERVICES = (
+    *("bash", "chmod", "cp", "dirname", "env", "flock", "grep", "gzip", "mkdir", "mktemp", "mv", "rm", "sleep", "tail"),
+    "tar",
+)
+PROGRAMS = ("supervisord", "openssl", "curl", "redis-server", "mariadbd", "postgres", "chromium")
 GO = """#!/bin/bash
 echo "$PWD $*" >>"$GO_CALLS"
 case $1 in
@@ -33,6 +36,14 @@ esac
 """Pretends to build: a program that says its version."""
 
 
+NPM = r"""#!/bin/bash
+[ "$1 $2 $3" = "pack --silent --pack-destination" ] || exit 1
+cd "$4" && mkdir package && echo '{"version": "'"${5##*@}"'"}' >package/package.json
+tar -czf "axe-core-${5##*@}.tgz" package && rm -r package
+"""
+"""Pretends to fetch a package."""
+
+
 class Services:
     """`scripts/services install` where nothing but these programs is installed, and by somebody who is not root."""
 
@@ -48,6 +59,7 @@ class Services:
         for name in programs:
             (self.path / name).symlink_to("/bin/true")
         self.write("id", "#!/bin/sh\necho 1000\n")
+        self.write("npm", NPM)
         if go:
             self.write("go", GO)
 
@@ -150,6 +162,16 @@ def test_a_server_that_cannot_be_built_is_named(
     returned, heard = services.install(CI=ci, **environment)
     assert returned == code
     assert said in heard
+    assert not list(services.temporary.iterdir())
+
+
+@pytest.mark.parametrize(("ci", "code"), [("", 0), ("true", 1)])
+def test_without_npm_it_says_what_is_not_tested(tmp_path: Path, ci: str, code: int) -> None:
+    services = Services(tmp_path, *PROGRAMS)
+    (services.path / "npm").unlink()
+    returned, said = services.install(CI=ci)
+    assert returned == code
+    assert "could not be had by npm: whether everybody can use the web page is not tested" in said
     assert not list(services.temporary.iterdir())
 
 

@@ -1,5 +1,6 @@
 """What is to come, worked out once for all who ask, and without holding anybody up."""
 
+import gc
 import math
 from time import thread_time
 
@@ -98,12 +99,16 @@ async def test_a_hundred_thousand_jobs_hold_nobody_up() -> None:
             await trio.lowlevel.checkpoint()
             longest = max(longest, thread_time() - before)
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(watch)
-        load = await asked.load(SINCE, 7 * 1_440)
-        due = await asked.due(SINCE, SINCE + 60 * MINUTE)
-        ended = True
+    gc.disable()  # it would look at what all tests before have left
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch)
+            load = await asked.load(SINCE, 7 * 1_440)
+            due = await asked.due(SINCE, SINCE + 60 * MINUTE)
+            ended = True
+    finally:
+        gc.enable()
     assert (load.jobs, load.truncated) == (100_000, False)
     assert math.isclose(sum(load.counts), 7 * (50_000 + 50_000 * 96), rel_tol=0.001)
     assert due.total > 50_000
-    assert longest < 0.1, "seconds of this thread: some 0.01, and 0.05 of the garbage collector"
+    assert longest < 0.05, "seconds of this thread: some 0.01"

@@ -7,7 +7,7 @@ import trio
 from weather import Weather
 from world import FAIL, START, Act, World, every, simulated
 
-from kala.clock import SECOND, TrioClock
+from kala.clock import SECOND, Clock, TrioClock
 from kala.drivers.contract import RunPage, RunQuery
 from kala.drivers.memory import MemoryDriver
 from kala.errors import Invalid, RunNotFound, StoreUnavailable
@@ -177,7 +177,7 @@ async def test_before_the_jobs_are_loaded_nothing_is_answered() -> None:
 def test_a_range_in_every_job_does_not_hold_others_up() -> None:
     # given a hundred thousand jobs, each with a range that grows, as after a night in which nothing was up
     driver = MemoryDriver()
-    world = World(driver, TrioClock.__new__(TrioClock))
+    world = World(driver, Clock())
     gap = Run("", "", START, Trigger.SCHEDULE, State.MISSED, START, reason="down", until=START, ended=START)
     for number in range(100_000):
         job_id = f"{number:08}"

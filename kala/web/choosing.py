@@ -97,7 +97,7 @@ class _Choice:
         self._service, self._total = service, total
         order = given["sort"] or "created"
         self._turned = order.startswith("-")
-        self._key = _turned(KEYS[order[1:]]) if self._turned and order[1:] in MOMENTS else KEYS[order.lstrip("-")]
+        self._key = _turned_round(KEYS[order[1:]]) if self._turned and order[1:] in MOMENTS else KEYS[order.lstrip("-")]
         self._ids = list(dict.fromkeys(given["id"]))
         self._wanted = filter_of(given)
         self._after = None if given["after"] is None else service.remembered(given["after"])
@@ -188,7 +188,9 @@ def filter_of(given: dict[str, Any]) -> Wanted | None:
     return is_wanted
 
 
-def _turned(key: Key) -> Key:
+def _turned_round(key: Key) -> Key:
+    """The key by which what has no moment comes last backwards."""
+
     def turned(record: Record) -> tuple[Any, ...]:
         lacks, *others = key(record)
         return not lacks, *others

@@ -28,7 +28,7 @@ IMPORT_CHUNK = 20
 
 PARAMETERS = (
     *choosing.PARAMETERS,
-    parameters.flag("total", "Tell how many jobs there are on all pages.", False),
+    parameters.flag("total", "Tell how many jobs there are on all pages; so it is with `brief`, unless this is false."),
     parameters.flag("brief", "Answer each job in brief, with `next` and `total`.", False),
 )
 
@@ -42,11 +42,12 @@ class JobList(Struct):
 
 
 class BriefList(Struct):
-    """Jobs in brief by id, in order; what to go on after, null when that was all; how many there are on all pages."""
+    """Jobs in brief by id, in order; what to go on after, null when that was all; how many there are on all pages, when
+    that is asked for."""
 
     jobs: dict[str, Brief]
     next: str | None
-    total: int
+    total: int | UnsetType = UNSET
 
 
 class ImportAnswer(Struct):
@@ -95,7 +96,7 @@ class Lists:
         `next` in the answer the one to go on from, null when that was all."""
         given = asked(PARAMETERS)
         is_brief = given["brief"]
-        chosen = await choose(self.service, given, total=given["total"] or is_brief)
+        chosen = await choose(self.service, given, total=is_brief if given["total"] is None else given["total"])
         end = b"}"
         if is_brief or given["limit"] is not None or given["after"] is not None:
             end += b',"next":%s' % encode(chosen.next)

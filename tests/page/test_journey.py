@@ -166,3 +166,27 @@ def test_two_daemons_events_are_not_mixed_up_after_a_new_start(
     other = open_window(kala)
     other.go("job", id=job)
     expect(other.page.locator("tbody tr").filter(has_text="succeeded")).to_have_count(1)
+
+
+def test_a_view_that_cannot_be_loaded_says_so_and_can_be_tried_again(window: Window) -> None:
+    page = window.page
+    page.route("**/views/week.js", lambda route: route.abort())
+    window.go()
+    page.get_by_role("navigation", name="Views").get_by_role("link", name="Week").click()
+    expect(page.get_by_text("This view cannot be loaded")).to_be_visible()
+    page.unroute_all()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("heading", level=1, name="Week")).to_be_visible()
+
+
+def test_a_bug_in_what_is_read_again_is_told(window: Window) -> None:
+    window.go()
+    window.evaluate_module(
+        "base.js",
+        """(m) => new Promise((done) => {
+            const read = async () => { throw new RangeError("a bug"); };
+            m.reader(read, { signal: new AbortController().signal, onFault: done }).want();
+        })""",
+    )
+    assert [fault.split("\n")[0] for fault in window.faults] == ["a bug"]
+    window.faults.clear()

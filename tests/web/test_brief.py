@@ -118,3 +118,4 @@ def test_without_a_limit_all_are_in_it(server: Server) -> None:
     assert server.ask("GET", "/api/v1/job/?brief=false").json.keys() == {"jobs"}
     server.ask("DELETE", "/api/v1/job/all/")
     assert server.ask("GET", "/api/v1/job/?brief=true").json == {"jobs": {}, "next": None, "total": 0}
+    assert server.ask("GET", "/api/v1/job/?brief=true&total=false&q=x").json == {"jobs": {}, "next": None}

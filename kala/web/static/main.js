@@ -36,15 +36,14 @@ function showBanners() {
     said.push(h("p.banner.bad", "The database is away, for ", growing(database.away_since),
       `: nothing starts, and nothing can be changed. ${number(database.waiting)} results and changes wait to be written. `, h("small", not_ready)));
   } else if (not_ready) {
-    said.push(h("p.banner", `Nothing is started now: ${not_ready}`));
+    said.push(h("p.banner.warn", `Nothing is started now: ${not_ready}`));
   }
   if (paused && state.connection !== "lost") {
-    said.push(h("p.banner", "Paused: nothing starts until it is resumed. ",
+    said.push(h("p.banner.warn", "Paused: nothing starts until it is resumed. ",
       button("Resume", (event) => act(event.currentTarget, "Resume", resume))));
   }
   fill($("banners"), said);
 }
-
 
 // that it is gone, the connection says
 const node = reader(async (signal) => set({ node: await get("/node/", {}, signal) }), { every: 1000, signal: always });

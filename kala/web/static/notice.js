@@ -25,8 +25,6 @@ export function fault(error, what = "") {
 
 // What cannot be read, told in place: an `onFault` of a reader. `again()` reads once more.
 export const unread = (element, what, again) => (error) => {
-  if (error?.name === "AbortError") return;
-  if (error && error.status === undefined) reportError(error);
   refill(element, error?.message, () => error && [`${what}: ${error.message}. `, button("Try again", again)]);
 };
 

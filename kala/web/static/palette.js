@@ -34,7 +34,7 @@ export function openPalette() {
     async function ask() {
       const mine = ++question;
       try {
-        const answer = await get("/job/", { brief: true, q: input.value.trim(), limit: JOBS }, ended.signal);
+        const answer = await get("/job/", { brief: true, total: false, q: input.value.trim(), limit: JOBS }, ended.signal);
         if (mine !== question) return;
         jobs = Object.values(answer.jobs);
         draw();

@@ -1,7 +1,8 @@
 // Reading again what has changed, without asking more than is good.
 
 // Calls `read(signal)` when it is wanted: at once after a silence, otherwise every `every` ms at most, and never twice at a
-// time. `signal` ends it. `onFault(error)` is told of what `read` raises; with `read`'s success `onFault(null)`.
+// time. `signal` ends it. `onFault(error)` is told of what `read` raises; with `read`'s success `onFault(null)`. What is no
+// `Fault` is a bug of the page's, and told in any case.
 export function reader(read, { every = 500, signal, onFault }) {
   let wanted = false;
   let timer = null;
@@ -18,7 +19,10 @@ export function reader(read, { every = 500, signal, onFault }) {
       await read(signal);
       if (!signal.aborted) onFault?.(null);
     } catch (error) {
-      if (!signal.aborted) onFault?.(error);
+      if (!signal.aborted) {
+        if (error.status === undefined) reportError(error);
+        onFault?.(error);
+      }
     } finally {
       reading = false;
     }

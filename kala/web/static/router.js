@@ -67,8 +67,9 @@ async function show() {
   let open;
   try {
     open = await views[name]();
-  } catch {
-    // it is not the view's fault: the browser could not get it
+  } catch (error) {
+    // a TypeError is what there is when the browser could not get it
+    if (!(error instanceof TypeError)) reportError(error);
     fill(section, h("p.fault", "This view cannot be loaded: the daemon does not answer. "), button("Try again", show));
     return;
   }

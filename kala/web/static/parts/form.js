@@ -118,7 +118,7 @@ function picker({ kind }, { id, signal, changed }) {
   // The jobs that the server finds by `query`; their names are known then.
   async function find(query) {
     try {
-      const jobs = Object.values((await ask("/job/", { brief: true, ...query }, signal)).jobs);
+      const jobs = Object.values((await ask("/job/", { brief: true, total: false, ...query }, signal)).jobs);
       for (const job of jobs) known.set(job.id, job.name);
       return jobs;
     } catch (error) {

@@ -19,7 +19,7 @@ const WHY = { down: "while no daemon ran", paused: "while it was paused" };
 // Keep panels up to date: read what they show, and go by events from then on. However much happens, the daemon is asked for
 // each thing every two seconds at most.
 export function follow(panels, signal) {
-  const drawing = reader(async () => panels.forEach((panel) => panel.draw()), { every: DRAW, signal, onFault: (error) => error && reportError(error) });
+  const drawing = reader(async () => panels.forEach((panel) => panel.draw()), { every: DRAW, signal });
   const readers = panels.filter((panel) => panel.read).map(({ read, draw, about, trouble = h("p") }) => {
     const told = unread(trouble, "This may be old", () => own.want());
     const own = reader(read, { every: AGAIN, signal, onFault: (error) => {

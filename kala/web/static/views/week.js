@@ -53,7 +53,7 @@ export function open(root, params, signal) {
   const fullest = h("ol");
   const heading = h("h2");
   const summary = h("p", { role: "status" });
-  const bars = chart({ label: "Occurrences by minute", kind: "bars", height: 110, empty: "Nothing comes in this hour." });
+  const bars = chart({ label: "Occurrences by minute", kind: "bars", empty: "Nothing comes in this hour." });
   const body = h("tbody");
   const more = button("More", () => act(more, "More jobs", () => readDue(PAGE, due.next)));
   const panel = h("section.panel.hour", { hidden: true, "aria-label": "The hour that is open" }, h("div.bar", heading, whole, close), summary, bars.element, h("table", heads("First at", "Job", "Times"), body), more);

@@ -23,8 +23,14 @@ RUN_VARIABLES = frozenset(
 )
 """What a run is told about itself: a daemon that a run starts must not take these for its settings."""
 
-CLIENT_VARIABLES = frozenset(PREFIX + name for name in ("URL", "MOVE_FROM_PASSWORD", "MOVE_TO_PASSWORD"))
+CLIENT_VARIABLES = frozenset(
+    PREFIX + name
+    for name in ("URL", "TOKEN", "TOKEN_FILE", "CA", "CERT", "KEY", "MOVE_FROM_PASSWORD", "MOVE_TO_PASSWORD")
+)
 """What other commands read, beside which a daemon may be started."""
+
+SECRETS = "KALA_SECRET_"
+"""Variables of this beginning are secrets that jobs refer to."""
 
 SUFFIXES = (".toml", ".json", ".yaml", ".yml")
 
@@ -96,7 +102,10 @@ def variables(environ: Mapping[str, str], notes: list[Note]) -> dict[str, Given]
     ours = {
         key: value
         for key, value in environ.items()
-        if key.startswith(PREFIX) and value and key not in RUN_VARIABLES | CLIENT_VARIABLES
+        if key.startswith(PREFIX)
+        and value
+        and not key.startswith(SECRETS)
+        and key not in RUN_VARIABLES | CLIENT_VARIABLES
     }
     known = {key: value for key, value in ours.items() if squashed(key.removeprefix(PREFIX)) in BY_NAME}
     notes += [

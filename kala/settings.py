@@ -1,6 +1,7 @@
 """What can be set: the fields of `Settings`, and the table from which flags, variables and files are read."""
 
 import dataclasses
+import ipaddress
 import re
 import socket
 from collections.abc import Callable
@@ -18,6 +19,19 @@ FORMATS = ("auto", "text", "logfmt", "json")
 DAY = 86_400
 
 
+PRIVATE, UNIX = "private", "unix"
+Peers = ipaddress.IPv4Network | ipaddress.IPv6Network | str
+"""Addresses: a network, or one of the words `PRIVATE` and `UNIX`."""
+
+
+class LabelLimit(NamedTuple):
+    """At most `most` runs at once of jobs whose label `name` has this value; None: of each value by itself."""
+
+    name: str
+    value: str | None
+    most: int
+
+
 class Note(NamedTuple):
     """A line for the log, which is not open yet while settings are read."""
 
@@ -30,7 +44,16 @@ class Settings:
     """The settings of a daemon, as read and checked by `config.load`."""
 
     port: int = 8000  # 0: any that is free
-    interface: str = "127.0.0.1"
+    interface: str = "127.0.0.1"  # or unix:/path
+    socket_mode: int = 0o600  # of a unix socket
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
+    trusted_proxies: tuple[Peers, ...] = ()
+    path_prefix: str = ""  # begins with a slash, and does not end in one
+    tokens_file: str = ""
+    tokens: str = dataclasses.field(default="", repr=False)  # as the lines of the file
+    audit_file: str = ""  # empty: audit.jsonl in the state folder
     no_persist: bool = False
     default_owner: str = ""
     jobdb: str = "sqlite"
@@ -55,6 +78,10 @@ class Settings:
     output_limit: int = 65_536  # bytes
     output_total: int = 1 << 30  # bytes; 0 is without bound
     drain: float = 30.0  # seconds
+    run_as: str = ""  # user, or user:group
+    limit_runs: tuple[LabelLimit, ...] = ()
+    secrets_folder: str = ""
+    remote_deny: tuple[Peers, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     insecure: bool = False
     log_format: str = "auto"
@@ -108,6 +135,7 @@ class Setting(NamedTuple):
     named: str = ""
     secret: bool = False
     many: bool = False
+    has_flag: bool = True  # other users can read flags: what is secret by nature has none
 
     @property
     def flag(self) -> str:
@@ -184,7 +212,12 @@ def port(value: object) -> tuple[str | None, int]:
 
 
 def interface(value: object) -> str:
-    """The name or address of an interface, an IPv6 address without its brackets."""
+    """The name or address of an interface, an IPv6 address without its brackets; or `unix:` and a path."""
+    if isinstance(value, str) and value.startswith("unix:"):
+        path = text(value).removeprefix("unix:")
+        if not path.startswith("/") or len(path.encode()) > 100:  # sockaddr_un has 108 bytes, macOS' 104
+            raise ValueError("is not a socket: write unix: and an absolute path of at most 100 bytes")
+        return value
     if not isinstance(value, str) or not re.fullmatch(r"[\w.:%-]+|\[[0-9a-fA-F:.]+\]", value):
         raise ValueError("is not an address to listen on, such as 127.0.0.1, ::1 or localhost")
     return value.strip("[]")
@@ -211,10 +244,89 @@ def node(value: object) -> str:
     return name
 
 
+def several(value: object, what: str) -> list[str]:
+    """Items from a list, or from text with commas between."""
+    if isinstance(value, str):
+        return [one.strip() for one in value.split(",") if one.strip()]
+    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        return [part for one in value for part in several(one, what)]
+    raise ValueError(f"is not a list of {what}")
+
+
+def peers(word: str) -> Read:
+    """Networks and addresses, or `word`."""
+
+    def read(value: object) -> tuple[Peers, ...]:
+        found: list[Peers] = []
+        for one in several(value, "networks"):
+            if one == word:
+                found.append(one)
+                continue
+            try:
+                found.append(ipaddress.ip_network(one.strip("[]")))
+            except ValueError:
+                raise ValueError(f"is not a network such as 10.0.0.0/8, an address, or the word {word}") from None
+        return tuple(found)
+
+    return read
+
+
+def label_limits(value: object) -> tuple[LabelLimit, ...]:
+    """`name=value:number`, and `name=*:number` for each value by itself."""
+    found = []
+    for one in several(value, "limits"):
+        match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9_./-]{0,62})=(.{0,255}):([0-9]{1,6})", one)
+        if match is None or int(match[3]) < 1:
+            raise ValueError("is not a limit such as pool=reports:2, or tenant=*:5 for each tenant")
+        found.append(LabelLimit(match[1], None if match[2] == "*" else match[2], int(match[3])))
+    return tuple(found)
+
+
+def mode(value: object) -> int:
+    """Permissions, in octal digits."""
+    if not isinstance(value, str) or not re.fullmatch("0?[0-7]{3}", value):
+        raise ValueError("is not a mode in octal digits, such as 660")
+    return int(value[-3:], 8)
+
+
+def path_prefix(value: object) -> str:
+    """A path such as /kala; a slash at its end does not count."""
+    prefix = text(value).rstrip("/")
+    if not re.fullmatch(r"(/[A-Za-z0-9_.~-]+)*", prefix) or {".", ".."} & set(prefix.split("/")):
+        raise ValueError("is not a path such as /kala")
+    return prefix
+
+
 TABLE: dict[str, tuple[Setting, ...]] = {
     "Listening": (
         Setting("port", port, "Port to listen on, also as :8000 or host:8000; 0 takes a free one. [8000]", "PORT", "p"),
-        Setting("interface", interface, "Address to listen on. [127.0.0.1]", "ADDRESS", "i"),
+        Setting(
+            "interface", interface, "Address to listen on, or unix:/path for a socket. [127.0.0.1]", "ADDRESS", "i"
+        ),
+        Setting("socket_mode", mode, "Who may connect to a unix socket, in octal. [600]", "MODE"),
+        Setting("tls_cert", text, "Serve HTTPS with this certificate, and those that vouch for it (PEM).", "FILE"),
+        Setting("tls_key", text, "Key of that certificate. [in the same file]", "FILE"),
+        Setting("tls_client_ca", text, "Take only clients with a certificate of one of these CAs (PEM).", "FILE"),
+        Setting(
+            "trusted_proxies",
+            peers(UNIX),
+            "Address or network of a proxy whose X-Forwarded-For, -Proto and -Host are believed, or unix; may be"
+            " repeated.",
+            "NETWORK",
+            named="trusted-proxy",
+            many=True,
+        ),
+        Setting("path_prefix", path_prefix, "Path below which a proxy shows this server, such as /kala.", "PATH"),
+        Setting(
+            "tokens_file", text, "Who may come in: a line for each token, as `kala token new` writes them.", "FILE"
+        ),
+        Setting("tokens", str, "The same lines, in a variable.", "LINES", secret=True, has_flag=False),
+        Setting(
+            "audit_file",
+            text,
+            "Who did what, in JSON lines; SIGHUP opens it anew. [audit.jsonl in the state folder]",
+            "FILE",
+        ),
         Setting(
             "allowed_hosts",
             hosts,
@@ -268,6 +380,23 @@ TABLE: dict[str, tuple[Setting, ...]] = {
             "NUMBER",
         ),
         Setting("drain", seconds, "How long runs in progress may go on when the daemon stops. [30]", "SECONDS"),
+        Setting("run_as", text, "User, or user:group, as which commands run when their job names none.", "USER"),
+        Setting(
+            "limit_runs",
+            label_limits,
+            "At most so many runs at once of jobs with a label, as pool=reports:2; as tenant=*:5 of each of its"
+            " values; may be repeated.",
+            "LIMIT",
+            many=True,
+        ),
+        Setting("secrets_folder", text, "Folder of secrets that jobs refer to, a file for each.", "FOLDER"),
+        Setting(
+            "remote_deny",
+            peers(PRIVATE),
+            "Network that HTTP calls of jobs may not reach, or private for all that are not public; may be repeated.",
+            "NETWORK",
+            many=True,
+        ),
         Setting("output_limit", whole(0, 2**24), "Keep the last bytes of what a run prints. [65536]", "BYTES"),
         Setting(
             "output_total",

@@ -1,6 +1,7 @@
 """Settings: where they come from, which wins, and what is said about wrong ones."""
 
 import dataclasses
+import ipaddress
 import json
 import socket
 import sys
@@ -13,6 +14,7 @@ from kala.errors import SettingsError
 from kala.settings import BY_NAME, TABLE, Settings
 
 DAY = 86_400_000_000
+TEN, LOOPBACK6 = ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1")
 
 
 def loaded(home: Path, environ: dict[str, str] | None = None, file: str | None = None, **flags: object) -> Settings:
@@ -76,6 +78,15 @@ def test_flags_win_over_variables_over_the_file(tmp_path: Path) -> None:
         ({"allowed-host": ("A.example", "b")}, "allowed_hosts", ("a.example", "b")),
         ({"allowed-host": "a, b.example"}, "allowed_hosts", ("a", "b.example")),
         ({"allowed-host": "[::1],fe80::1"}, "allowed_hosts", ("[::1]", "fe80::1")),
+        ({"interface": "unix:/run/kala.sock"}, "interface", "unix:/run/kala.sock"),
+        ({"socket-mode": "660"}, "socket_mode", 0o660),
+        ({"socket-mode": "0640"}, "socket_mode", 0o640),
+        ({"path-prefix": "/kala/"}, "path_prefix", "/kala"),
+        ({"path-prefix": "/"}, "path_prefix", ""),
+        ({"trusted-proxy": ("unix", "10.0.0.0/8,::1")}, "trusted_proxies", ("unix", TEN, LOOPBACK6)),
+        ({"remote-deny": "private, 10.0.0.0/8"}, "remote_deny", ("private", TEN)),
+        ({"limit-runs": ("pool=reports:2", "tenant=*:5")}, "limit_runs", (("pool", "reports", 2), ("tenant", None, 5))),
+        ({"limit-runs": "a=b:1,c=:2"}, "limit_runs", (("a", "b", 1), ("c", "", 2))),
         ({"jobdb": "boltdb"}, "jobdb", "boltdb"),
         ({"node": "n1"}, "node", "n1"),
         ({"log-format": "json"}, "log_format", "json"),
@@ -105,6 +116,15 @@ def test_values(tmp_path: Path, given: dict[str, object], field: str, value: obj
         ({"jobdb": "oracle"}, "--jobdb: 'oracle' is not one of sqlite, boltdb, redis"),
         ({"log-format": "xml"}, "--log-format: 'xml' is not one of auto, text, logfmt, json"),
         ({"allowed-host": ["a:80"]}, "is not a host name"),
+        ({"interface": "unix:kala"}, "--interface: 'unix:kala' is not a socket: write unix: and an absolute path"),
+        ({"interface": "unix:/" + "a" * 100}, "is not a socket"),
+        ({"socket-mode": "888"}, "--socket-mode: '888' is not a mode"),
+        ({"path-prefix": "kala"}, "--path-prefix: 'kala' is not a path"),
+        ({"path-prefix": "/a/../b"}, "is not a path"),
+        ({"trusted-proxy": "10.0.0.1/8"}, "--trusted-proxy: '10.0.0.1/8' is not a network"),
+        ({"remote-deny": "unix"}, "--remote-deny: 'unix' is not a network such as 10.0.0.0/8, an address, or the word"),
+        ({"limit-runs": "pool=a:0"}, "--limit-runs: 'pool=a:0' is not a limit such as"),
+        ({"limit-runs": "pool"}, "is not a limit"),
         ({"node": ""}, "--node: '' is not a name of 1 to 255 characters"),
         ({"node": "a\nb"}, "holds control characters"),
         ({"boltpath": "a", "bolt-path": "b"}, "--bolt-path and --bolt-path are one setting: give it once"),
@@ -143,6 +163,10 @@ def test_secrets_are_shown_nowhere(tmp_path: Path) -> None:
     settings = loaded(tmp_path, {"KALA_JOBDB_PASSWORD": "hush"})
     assert settings.jobdb_password == "hush"
     assert "hush" not in repr(settings) + str(settings.notes)
+    lines = loaded(tmp_path, {"KALA_TOKENS": "ci run sha256:1\nme admin sha256:2", "KALA_SECRET_DB": "hush"})
+    assert lines.tokens == "ci run sha256:1\nme admin sha256:2"
+    assert "sha256" not in repr(lines) + str(lines.notes)
+    assert lines.notes == ()
     said = fault(tmp_path, {"KALA_JOBDB_PASSWORD": "hu\nsh"})
     assert said == "KALA_JOBDB_PASSWORD: what is given holds control characters"
 

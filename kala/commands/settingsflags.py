@@ -38,7 +38,7 @@ class SettingsCommand(click.Command):
                 option_of(setting)
                 for heading, group in TABLE.items()
                 for setting in group
-                if self.headings is None or heading in self.headings
+                if setting.has_flag and (self.headings is None or heading in self.headings)
             ]
         return super().get_params(ctx)
 

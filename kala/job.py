@@ -46,6 +46,15 @@ class Notify(Struct, frozen=True, omit_defaults=True, gc=False):
     late_after: str = "PT1M"
 
 
+class Limits(Struct, frozen=True, omit_defaults=True, gc=False):
+    """What each process of a command may use. None: as much as the daemon itself."""
+
+    memory: int | None = None  # bytes of address space
+    cpu_time: int | None = None  # seconds of processor time
+    open_files: int | None = None
+    nice: int | None = None  # -20 to 19
+
+
 class Job(Struct, frozen=True, omit_defaults=True, gc=False):
     """A definition: what to run and when, and what to do when things go wrong. Durations are ISO 8601 text."""
 
@@ -82,6 +91,8 @@ class Job(Struct, frozen=True, omit_defaults=True, gc=False):
     output_limit: int | None = None  # bytes; None is the server's
     labels: dict[str, str] | None = None
     notify: list[Notify] | None = None
+    run_as: str = ""  # user, or user:group
+    limits: Limits | None = None
 
 
 class Attempt(Struct, frozen=True, omit_defaults=True, gc=False):

@@ -12,15 +12,19 @@ import trio
 from kala.clock import Clock
 from kala.job import Attempt
 from kala.processes import spawn
-from kala.processes.command import run_command
-from kala.processes.launch import new_launch, new_popen_launch
+from kala.processes.command import run_command, substitute
+from kala.processes.confinement import Confinement
+from kala.processes.launch import new_launch, with_popen
 
 ENVIRONMENT = dict(os.environ)
 WAYS: dict[str, Callable[[], spawn.Spawner]] = {
     "best": lambda: spawn.Spawner(new_launch()),
-    "popen": lambda: spawn.Spawner(new_popen_launch()),
+    "popen": lambda: spawn.Spawner(with_popen),
     "no pidfd": lambda: spawn.Spawner(new_launch(), pidfds=False),
+    "confined": lambda: spawn.Spawner(new_launch()),
+    "confined by popen": lambda: spawn.Spawner(with_popen),
 }
+DEFAULTS: dict[str, Any] = {"confinement": None}  # of commands that say nothing of it
 THREADS: dict[str, spawn.Spawner] = {}  # they stay, so each is made once
 
 
@@ -30,6 +34,8 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param not in THREADS:
         THREADS[request.param] = WAYS[request.param]()
     monkeypatch.setattr(spawn, "_spawners", cycle([THREADS[request.param]]))
+    if request.param.startswith("confined"):
+        monkeypatch.setitem(DEFAULTS, "confinement", Confinement())
     return request.param
 
 
@@ -41,7 +47,16 @@ def run(*argv: str, **options: Any) -> tuple[Attempt, bytes]:
 
 
 async def command(*argv: str, **options: Any) -> tuple[Attempt, bytes]:
-    return await run_command(argv, **{"number": 1, "environment": ENVIRONMENT, "clock": Clock(), **options})
+    return await run_command(argv, **{"number": 1, "environment": ENVIRONMENT, "clock": Clock(), **DEFAULTS, **options})
+
+
+def printed(*argv: str) -> str:
+    """What a command in backticks prints."""
+
+    async def main() -> str:
+        return await substitute(argv, ENVIRONMENT, None, DEFAULTS["confinement"])
+
+    return trio.run(main)
 
 
 def sh(script: str, **options: Any) -> tuple[Attempt, bytes]:

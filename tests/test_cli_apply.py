@@ -41,6 +41,8 @@ LOCAL: dict[str, Any] = {
     "environment": {"A": "1", "B": "x=y\n"},
     "directory": "/tmp",
     "output_limit": 1_000,
+    "run_as": "nobody",
+    "limits": {"memory": 1_073_741_824, "cpu_time": 60, "open_files": 100, "nice": 5},
     "labels": {"team": "ops", "a.b/c": ""},
     "notify": [{"url": "http://a.example/", "on": ["late"], "headers": {"X-A": ["1", "2"]}, "late_after": "PT9S"}],
     "disabled": True,
@@ -111,7 +113,7 @@ def test_what_is_exported_and_applied_changes_nothing_here_and_makes_the_same_el
 
 def made(job: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     """The members that a client sets, links by name."""
-    members = {name: job[name] for name in MEMBERS}
+    members = {name: job.get(name) for name in MEMBERS}
     return members | {
         "parent_jobs": [names[one] for one in job["parent_jobs"] or ()],
         "on_failure_job": names.get(job["on_failure_job"]),

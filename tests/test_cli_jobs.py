@@ -47,6 +47,10 @@ FLAGS: list[tuple[list[str], dict[str, Any]]] = [
     (["--schedule", "@daily", "--time-zone", "Europe/Berlin", "--dst-fold", "both"], {"dst_fold": "both"}),
     (["--notify", "http://a.example/"], {"notify": [{"url": "http://a.example/"}]}),
     (["--notify", '{"url": "http://a.example/", "on": ["late"]}'], {"notify": [{"on": ["late"]}]}),
+    (
+        ["--run-as", "nobody:nogroup", "--limit", "memory=1073741824", "--limit", "nice=5"],
+        {"run_as": "nobody:nogroup", "limits": {"memory": 2**30, "nice": 5}},
+    ),
     (["--catch-up-limit", "5", "--output-limit", "0"], {"catch_up_limit": 5, "output_limit": 0}),
     (["--template-delimiters", "{{ }}", "--command", "echo {{.Name}}"], {"TemplateDelimiters": "{{ }}"}),
     (

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 import trio
-from processes import ENVIRONMENT, alive, command, run, sh, wait_for
+from processes import alive, command, printed, run, sh, wait_for
 from processes import way as way
 from trio.testing import wait_all_tasks_blocked
 
 from kala.errors import CommandError
 from kala.job import Attempt
-from kala.processes.command import substitute
 from kala.states import State
 from kala.stop import Stop
 
@@ -192,7 +191,7 @@ SUBSTITUTES: dict[str, tuple[str, str | None, str]] = {
 @pytest.mark.parametrize(("script", "output", "error"), SUBSTITUTES.values(), ids=SUBSTITUTES)
 def test_backticks_give_standard_output(script: str, output: str | None, error: str) -> None:
     def attempt() -> str:
-        return trio.run(substitute, ["sh", "-c", script], ENVIRONMENT)
+        return printed("sh", "-c", script)
 
     if output is None:
         with pytest.raises(CommandError, match=error):
@@ -204,7 +203,7 @@ def test_backticks_give_standard_output(script: str, output: str | None, error: 
 def test_backticks_without_their_program_or_end_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     for argv in (["no-such-thing"], ["/no/such/thing"]):
         with pytest.raises(CommandError, match=r"no such program: .*no"):
-            trio.run(substitute, argv, ENVIRONMENT)
+            printed(*argv)
     monkeypatch.setattr("kala.processes.command.SUBSTITUTE_TIMEOUT", 0.2)
     with pytest.raises(CommandError, match=r"has not ended within 0\.2 s"):
-        trio.run(substitute, ["sleep", "300"], ENVIRONMENT)
+        printed("sleep", "300")

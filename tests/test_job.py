@@ -15,6 +15,7 @@ from kala.job import (
     Attempt,
     Delivery,
     Job,
+    Limits,
     Notice,
     Notify,
     Record,
@@ -96,6 +97,8 @@ JOBS = st.builds(
     output_limit=st.none() | st.integers(0, 2**24),
     labels=st.none() | st.dictionaries(TEXT, TEXT, max_size=2),
     notify=st.none() | st.lists(st.builds(Notify, TEXT, st.lists(TEXT, max_size=2).map(tuple)), max_size=2),
+    run_as=TEXT,
+    limits=st.none() | st.builds(Limits, *[st.none() | st.integers(-20, 2**50)] * 4),
 )
 RECORDS = st.builds(
     Record,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kala.clock import EPOCH, SECOND, from_datetime, rfc3339
-from kala.job import Attempt, Job, Record, Remote, Run, packed
+from kala.job import Attempt, Job, Limits, Record, Remote, Run, packed
 from kala.states import State, Trigger
 from kala.wire.jobjson import (
     ZERO_TIME,
@@ -164,6 +164,13 @@ def test_rows_are_in_time_order_and_exact() -> None:
             results = packed(results, one)
     assert json.loads(encode(rows_of_results(Record("A", Job("j"), NOW, results=results)))) == rows
     assert list(rows[0]) == list(json.loads(encode(rows_of_runs(runs)))[0])
+
+
+def test_users_and_limits_are_there_when_they_are_set() -> None:
+    job = Job(name="j", command="true", run_as="nobody", limits=Limits(memory=2**30))
+    answer = json.loads(encode(job_object(Record("A", job, NOW), None, None)))
+    assert list(answer) == [*(MEMBERS + OURS).split(), "run_as", "limits"]
+    assert (answer["run_as"], answer["limits"]) == ("nobody", {"memory": 2**30})
 
 
 def test_no_rows_are_null() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from kala.clock import from_datetime
 from kala.errors import Invalid
-from kala.job import Job, Notify, Remote
+from kala.job import Job, Limits, Notify, Remote
 from kala.wire.jobmembers import MEMBERS
 from kala.wire.jobread import NewJob, read_job, read_patch
 
@@ -70,6 +70,8 @@ def test_everything() -> None:
         "output_limit": 0,
         "labels": {"team": "x", "a.b/c-d_e": ""},
         "notify": [{"url": "http://n/"}],
+        "run_as": "nobody:nogroup",
+        "limits": {"memory": 2**30, "cpu_time": 60, "open_files": 100, "nice": -5},
         "disabled": True,
     }
     assert set(body) == set(MEMBERS)
@@ -107,6 +109,8 @@ def test_everything() -> None:
         output_limit=0,
         labels={"team": "x", "a.b/c-d_e": ""},
         notify=[Notify("http://n/")],
+        run_as="nobody:nogroup",
+        limits=Limits(2**30, 60, 100, -5),
     )
 
 
@@ -187,6 +191,11 @@ def test_everything() -> None:
         ("labels", "team=x", 'must be an object of text, not "team=x"'),
         ("labels", {f"a{number}": "" for number in range(51)}, "has 51 names, and at most 50 are taken"),
         ("notify", {"url": "http://x/"}, "must be a list, not an object"),
+        ("run_as", 0, "must be text, not 0"),
+        ("run_as", "a b", "must be a user, or user:group, by name or number, not 'a b'"),
+        ("run_as", "nobody:", "must be a user, or user:group"),
+        ("run_as", "4294967295", "4294967295 is above the highest number of a user or group, 4294967294"),
+        ("limits", [], "must be an object, not a list"),
     ],
 )
 def test_single_faults(member: str, value: object, said: str) -> None:
@@ -210,8 +219,18 @@ def test_single_faults(member: str, value: object, said: str) -> None:
         ({"labels": {"a" * 64: "x"}}, f"labels.{'a' * 64}", "is no name that is taken"),
         ({"labels": {"a": "x" * 256}}, "labels.a", "is 256 characters long, and at most 255 are taken"),
         ({"labels": {"a": None, "b": 1}}, "labels.b", "must be text, not 1"),
-        ({"type": 1, "environment": {"A": "1"}}, "environment", "a call has neither"),
-        ({"type": 1, "directory": "/tmp"}, "directory", "a call has neither"),
+        ({"type": 1, "environment": {"A": "1"}}, "environment", "a call has none"),
+        ({"type": 1, "directory": "/tmp"}, "directory", "a call has none"),
+        ({"type": 1, "run_as": "nobody"}, "run_as", "a call has none"),
+        ({"type": 1, "limits": {"nice": 0}}, "limits", "a call has none"),
+        ({"limits": {"memory": 2**20 - 1}}, "limits.memory", "must be from 1048576 to 1125899906842624, not 1048575"),
+        ({"limits": {"memory": "1G"}}, "limits.memory", 'must be a whole number, not "1G"'),
+        ({"limits": {"memory": True}}, "limits.memory", "must be a whole number, not true"),
+        ({"limits": {"cpu_time": 0}}, "limits.cpu_time", "must be from 1 to 31622400, not 0"),
+        ({"limits": {"cpu_time": 1.5}}, "limits.cpu_time", "must be a whole number, not 1.5"),
+        ({"limits": {"Open_Files": 7}}, "limits.open_files", "must be from 8 to 1048576, not 7"),
+        ({"limits": {"nice": 20}}, "limits.nice", "must be from -20 to 19, not 20"),
+        ({"limits": {"memroy": 2**30}}, "limits.memroy", "is no limit: there are memory, cpu_time, open_files, nice"),
         ({"schedule": "0 8 * *"}, "schedule", "cron"),
         ({"schedule": "0 8 31 2 *"}, "schedule", ""),
         (
@@ -249,6 +268,9 @@ def test_of_names_without_a_value_there_is_nothing(member: str) -> None:
         pytest.param({"dst_gap": "skip", "dst_fold": "second"}, {"dst_gap": "skip", "dst_fold": "second"}),
         pytest.param({"parents_mode": "all", "jitter": "PT1M"}, {"parents_mode": "all", "jitter": "PT1M"}),
         pytest.param({"notify": None}, {"notify": None}, id="nobody is told any more"),
+        pytest.param({"limits": {"memory": 2**20}}, {"limits": Limits(memory=2**20, nice=3)}, id="a limit more"),
+        pytest.param({"limits": {"NICE": None}}, {"limits": None}, id="the last limit goes"),
+        pytest.param({"limits": None, "run_as": None}, {"limits": None, "run_as": ""}, id="no limits, nobody else"),
     ],
 )
 def test_patches(patch: dict[str, object], then: dict[str, object]) -> None:
@@ -262,6 +284,8 @@ def test_patches(patch: dict[str, object], then: dict[str, object]) -> None:
         "labels": {"team": "x"},
         "output_limit": 10,
         "notify": [Notify("http://n/")],
+        "limits": Limits(nice=3),
+        "run_as": "nobody",
     }
     new = read_patch(json.dumps(patch).encode(), Job(**members), False, now=NOW)
     assert new.job == Job(**(members | then))
@@ -285,6 +309,11 @@ def test_a_cron_expression_has_no_start_that_could_be_past() -> None:
     job = taken(LOCAL_JOB | {"schedule": "30 0 8 * * MON-FRI", "time_zone": "Europe/Berlin"}).job
     assert (job.schedule, job.time_zone) == ("30 0 8 * * MON-FRI", "Europe/Berlin")
     assert taken(LOCAL_JOB | {"schedule": "@daily"}).job.schedule == "@daily"
+
+
+def test_limits_that_say_nothing_are_none() -> None:
+    for nothing in ({}, {"memory": None}, None):
+        assert taken(LOCAL_JOB | {"limits": nothing, "run_as": ""}).job == taken(LOCAL_JOB).job
 
 
 def test_text_may_be_as_long_as_the_limit_says() -> None:

@@ -69,6 +69,10 @@ def pairs(given: tuple[str, ...]) -> dict[str, str]:
     return dict(one.split("=", 1) for one in given)
 
 
+def amounts(given: tuple[str, ...]) -> dict[str, int]:
+    return {name: whole((value,)) for name, value in pairs(given).items()}
+
+
 def header_lines(given: tuple[str, ...]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for one in given:
@@ -130,6 +134,15 @@ TABLE: tuple[MemberFlag, ...] = (
     MemberFlag("catch_up_window", "catch-up-window", "DURATION", "None that is older.", text),
     MemberFlag("resume_at_next_scheduled_time", "resume-at-next-scheduled-time", "", "Nothing is made good.", switch),
     MemberFlag("on_lost", "on-lost", "WORD", "The daemon died during a run: record or rerun.", text),
+    MemberFlag("run_as", "run-as", "USER[:GROUP]", "As whom the command runs.", text),
+    MemberFlag(
+        "limits",
+        "limit",
+        "NAME=NUMBER",
+        "What it may use: memory (bytes), cpu_time (seconds), open_files, nice.",
+        amounts,
+        many=True,
+    ),
     MemberFlag("output_limit", "output-limit", "BYTES", "How much of the output is kept.", whole),
     MemberFlag("notify", "notify", "URL|JSON", "Where failures are posted.", targets, many=True),
     MemberFlag(

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from kala.processes.confinement import Confinement, Request
 from kala.tail import Tail
 
 
@@ -14,7 +15,8 @@ class Child:
 
     What it prints is added to `tail`, in the thread; beyond `most` bytes the group is killed. Standard error goes where
     standard output goes unless `errors` is a descriptor. `started` and `ended` are seconds of `time.monotonic()`.
-    `error` says why it could not be started. `on_start` and `on_end` must not raise.
+    `error` says why it could not be started: an OSError, or a CommandError, which is a sentence by itself. With a
+    `confinement` the child finds its program itself, whatever `path` is. `on_start` and `on_end` must not raise.
     """
 
     def __init__(
@@ -27,9 +29,11 @@ class Child:
         tail: Tail,
         most: int = sys.maxsize,
         errors: int | None = None,
+        confinement: Confinement | None = None,
     ) -> None:
         self.path, self.argv, self.environment, self.directory = path, argv, environment, directory
-        self.tail, self.most, self.errors = tail, most, errors
+        self.tail, self.most, self.errors, self.confinement = tail, most, errors, confinement
+        self.request: Request | None = None  # of a confined one: while it is on, its thread's
         self.on_start: Callable[[], None] | None = None
         self.on_end: Callable[[], None] | None = None
         self.pid = 0  # not started

@@ -18,6 +18,7 @@ from kala.errors import CommandError, shortened
 from kala.job import Attempt
 from kala.processes import programs, spawn
 from kala.processes.child import Child
+from kala.processes.confinement import Confinement, reached_cpu_time
 from kala.processes.launch import null_device
 from kala.states import State
 from kala.stop import Stop
@@ -101,6 +102,7 @@ async def run_command(
     output: Tail | None = None,
     stop: Stop | None = None,
     on_start: Callable[[int], None] | None = None,
+    confinement: Confinement | None = None,
 ) -> tuple[Attempt, bytes]:
     """Run a program to its end, as attempt `number`. Returns the attempt and what is kept of what it printed, both
     streams in one. It goes to `output` as it comes. What goes wrong with the program is in the attempt, never raised.
@@ -108,7 +110,8 @@ async def run_command(
     It leads a session of its own, reads /dev/null, and has no environment but `environment` (give
     `programs.Environment` to have most of it encoded once), by whose PATH it is found. When it ends, the rest of its
     group is killed. `timeout` seconds after its start its group gets TERM, `kill_after` seconds later KILL; likewise
-    when `stop` is requested (the state is then cancelled). `on_start` is called with its process id.
+    when `stop` is requested (the state is then cancelled). `on_start` is called with its process id. By a `confinement`
+    it, and all that it starts, runs as another user or within limits.
 
     Cancelling it does the same, taking `kill_after` and more seconds where the program needs them.
     """
@@ -116,7 +119,7 @@ async def run_command(
     if stop is not None and stop.requests:
         return failed(number, asked, "cancelled before its start", State.CANCELLED)
     try:
-        child = child_of(argv, environment, directory, tail=output or Tail(OUTPUT_LIMIT))
+        child = child_of(argv, environment, directory, confinement, tail=output or Tail(OUTPUT_LIMIT))
     except CommandError as error:
         return failed(number, asked, str(error))
     watched = Watched(child, timeout, on_start)
@@ -124,9 +127,7 @@ async def run_command(
         stop.attach(watched.wake)
     state = await attend(watched, kill_after, stop)
     if child.error is not None:
-        if not isinstance(child.error, OSError):
-            raise child.error
-        return failed(number, asked, programs.explanation(child.error, argv[0], child.path, directory))
+        return failed(number, asked, why_not(child.error, child, argv[0], directory))
     return report(child, number, asked, clock, state, timeout)
 
 
@@ -134,6 +135,7 @@ def child_of(
     argv: Sequence[str],
     environment: Mapping[str, str],
     directory: str | None,
+    confinement: Confinement | None,
     *,
     tail: Tail,
     most: int = sys.maxsize,
@@ -141,9 +143,19 @@ def child_of(
 ) -> Child:
     """The program, found and encoded, to be started. Raises CommandError when there is none, or it cannot be."""
     arguments = programs.arguments(argv)
-    path = programs.find(argv[0], environment, directory)
+    path = arguments[0] if confinement is not None else programs.find(argv[0], environment, directory)
     folder = None if directory is None else programs.encoded(directory, "the directory")
-    return Child(path, arguments, programs.entries(environment), folder, tail=tail, most=most, errors=errors)
+    entries = programs.entries(environment)
+    return Child(path, arguments, entries, folder, tail=tail, most=most, errors=errors, confinement=confinement)
+
+
+def why_not(error: Exception, child: Child, name: str, directory: str | None) -> str:
+    """One sentence on why the program could not be started. Raises what is a bug."""
+    if isinstance(error, CommandError):
+        return str(error)
+    if isinstance(error, OSError):
+        return programs.explanation(error, name, child.path, directory)
+    raise error
 
 
 async def attend(watched: Watched, kill_after: float, stop: Stop | None) -> State | None:
@@ -183,6 +195,7 @@ def report(
     ended = max(started, now - round((reading - child.ended) * SECOND)) if child.ended else now
     exit_code, signal_number = outcome(child)
     how = ending(child, exit_code, signal_number)
+    child.tail.finish()
     if state is State.TIMED_OUT:
         how = f"timed out after {timeout:g} s" + ("" if child.done else f", and {how}")
     elif state is State.CANCELLED:
@@ -220,27 +233,31 @@ def outcome(child: Child) -> tuple[int | None, int | None]:
 
 def ending(child: Child, exit_code: int | None, signal_number: int | None) -> str:
     """How it ended, for people; empty when it succeeded."""
+    limit = reached_cpu_time(child.confinement, exit_code, signal_number, child.usage)
     if signal_number is not None:
         name = ""
         with suppress(ValueError):  # a real-time signal has none
             name = f" ({signal.Signals(signal_number).name})"
-        return f"ended by signal {signal_number}{name}"
+        return f"ended by signal {signal_number}{name}{limit}"
     if exit_code is None:
         return "how it ended is not known" if child.done else f"process {child.pid} does not end"
-    return f"exit code {exit_code}" if exit_code else ""
+    return f"exit code {exit_code}{limit}" if exit_code else ""
 
 
-async def substitute(argv: Sequence[str], environment: Mapping[str, str], directory: str | None = None) -> str:
+async def substitute(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    directory: str | None = None,
+    confinement: Confinement | None = None,
+) -> str:
     """The standard output of a command, for what stands in backticks. Raises CommandError when it fails, is missing,
     prints more than 1 MiB, or takes longer than 30 s. Leaves no process, also when cancelled."""
     tail = Tail(MAX_SUBSTITUTE)
-    child = child_of(argv, environment, directory, tail=tail, most=MAX_SUBSTITUTE, errors=null_device())
+    child = child_of(argv, environment, directory, confinement, tail=tail, most=MAX_SUBSTITUTE, errors=null_device())
     state = await attend(Watched(child, SUBSTITUTE_TIMEOUT, None), 0, None)
     name = shortened(argv[0])
-    if isinstance(child.error, OSError):
-        raise CommandError(programs.explanation(child.error, argv[0], child.path, directory))
     if child.error is not None:
-        raise child.error
+        raise CommandError(why_not(child.error, child, argv[0], directory))
     if state is State.TIMED_OUT:
         raise CommandError(f"{name} in backticks has not ended within {SUBSTITUTE_TIMEOUT:g} s")
     if child.tail.size > MAX_SUBSTITUTE:

@@ -11,12 +11,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 
-Launch = Callable[[bytes, Sequence[bytes], Sequence[bytes], bytes | None, int, int], int]
-"""(path, argv, environment entries, directory, fd for standard output, fd for standard error) to the process's id.
-The child leads a session of its own, reads from /dev/null, has every signal at its default and no other descriptor.
-Raises OSError; a missing directory and a missing program have the same number.
+Launch = Callable[[bytes, Sequence[bytes], Sequence[bytes], bytes | None, int, int, int], int]
+"""(path, argv, environment entries, directory, fds for standard input, output and error) to the process's id.
+The child leads a session of its own, has every signal at its default and no other descriptor. Raises OSError; a missing
+directory and a missing program have the same number.
 """
 
 SETSIGDEF, SETSIGMASK, SETSID = 0x04, 0x08, 0x80  # spawn.h of glibc
@@ -44,7 +44,6 @@ class Glibc:
         quick.posix_spawnattr_setflags(self._attributes, ctypes.c_short(SETSID | SETSIGDEF | SETSIGMASK))
         quick.posix_spawnattr_setsigdefault(self._attributes, every)
         quick.posix_spawnattr_setsigmask(self._attributes, none)
-        self._null = null_device()
 
     def __call__(
         self,
@@ -52,13 +51,14 @@ class Glibc:
         argv: Sequence[bytes],
         environment: Sequence[bytes],
         directory: bytes | None,
+        source: int,
         output: int,
         errors: int,
     ) -> int:
         actions = self._actions
         self._check(self._init(actions))
         try:
-            self._check(self._dup2(actions, self._null, 0))
+            self._check(self._dup2(actions, source, 0))
             self._check(self._dup2(actions, output, 1))
             self._check(self._dup2(actions, errors, 2))
             if directory is not None:
@@ -91,11 +91,11 @@ def null_device() -> int:
 
 
 def with_popen(
-    null: int,
     path: bytes,
     argv: Sequence[bytes],
     environment: Sequence[bytes],
     directory: bytes | None,
+    source: int,
     output: int,
     errors: int,
 ) -> int:
@@ -105,7 +105,7 @@ def with_popen(
         executable=path,
         env=dict(entry.split(b"=", 1) for entry in environment),
         cwd=directory,
-        stdin=null,
+        stdin=source,
         stdout=output,
         stderr=errors,
         start_new_session=True,
@@ -124,11 +124,7 @@ def has_glibc() -> bool:
 
 def new_launch() -> Launch:
     """The best way to start programs here, for the use of one thread."""
-    return Glibc() if has_glibc() else new_popen_launch()
-
-
-def new_popen_launch() -> Launch:
-    return partial(with_popen, null_device())
+    return Glibc() if has_glibc() else with_popen
 
 
 def allow_children() -> None:

@@ -2,22 +2,26 @@
 as a process's environment cannot be read.
 """
 
+import ctypes
+import errno
 import os
 import signal
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 import trio
 
 MARK = b"KALA_RUN_ID="
 ROUNDS = 3  # of KILL: what forks while it is looked for is found by the next
 POLL = 0.02  # seconds; others' children are not ours to wait for
+NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 KILL_WAIT = 2.0  # seconds for KILL to take effect
 
 
 def leftovers(run_ids: Iterable[str]) -> list[int]:
     """Process ids on this host whose environment has `KALA_RUN_ID` of one of these, in ascending order. This process
-    and those it descends from are never among them; nor are those whose environment we may not read."""
+    and those it descends from are never among them; nor are those whose environment we may not read. Raises `OSError`
+    when there is no descriptor to look."""
     wanted = {os.fsencode(run_id) for run_id in run_ids}
     if not wanted or not os.path.exists("/proc/self/environ"):
         return []
@@ -29,14 +33,44 @@ def leftovers(run_ids: Iterable[str]) -> list[int]:
 def run_of(pid: int) -> bytes | None:
     """The run that a process belongs to, if any."""
     try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            environment = file.read()
-    except OSError:  # gone, or not ours
+        environment = environment_of(pid)
+    except OSError as error:  # gone, or not ours
+        if error.errno in NO_DESCRIPTOR:
+            raise
         return None
     for entry in environment.split(b"\0"):
         if entry.startswith(MARK):
             return entry[len(MARK) :]
     return None
+
+
+def environment_of(pid: int) -> bytes:
+    """What a process was given. Raises OSError."""
+    path = f"/proc/{pid}/environ"
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except PermissionError:
+        if os.geteuid() != 0:
+            raise
+        there = os.stat(f"/proc/{pid}")
+        with filesystem_user(there.st_uid, there.st_gid), open(path, "rb") as file:
+            return file.read()
+
+
+@contextmanager
+def filesystem_user(uid: int, gid: int) -> Iterator[None]:
+    """Open files as a user does, in this thread only. In a container root often may not look at the processes of other
+    users (it has no CAP_SYS_PTRACE), while they themselves may. Unlike with their other ids, none of them can send a
+    signal to who has this one."""
+    libc = ctypes.CDLL(None)
+    libc.setfsgid(gid)
+    libc.setfsuid(uid)
+    try:
+        yield
+    finally:
+        libc.setfsuid(0)
+        libc.setfsgid(os.getegid())
 
 
 def own_line() -> set[int]:
@@ -47,7 +81,9 @@ def own_line() -> set[int]:
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:
                 pid = int(file.read().rpartition(b")")[2].split()[1])
-        except OSError:
+        except OSError as error:
+            if error.errno in NO_DESCRIPTOR:
+                raise
             break
     return line
 

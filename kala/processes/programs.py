@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from kala.errors import CommandError, shortened
+from kala.processes.confined import search
 
 FRESH = 1.0  # seconds for which a program found is not looked for again
 MAX_FOUND = 1000  # programs remembered
@@ -101,18 +102,20 @@ def find(name: str, environment: Mapping[str, str], directory: str | None) -> by
     known = _found.get(key)
     if known is not None and now - known[0] < FRESH:
         return known[1]
-    denied = False
-    for folder in path.split(os.pathsep):
-        candidate = os.path.join(directory or "", folder, name)
-        if os.path.isfile(candidate):
-            if os.access(candidate, os.X_OK):
-                if len(_found) >= MAX_FOUND:
-                    _found.clear()
-                _found[key] = now, os.fsencode(os.path.abspath(candidate))
-                return _found[key][1]
-            denied = True
-    _found.pop(key, None)
-    raise CommandError(f"{'not executable' if denied else 'no such program'}: {shortened(name)}")
+    folder = b"" if directory is None else encoded(directory, "the directory")
+    found, denied = search(name, encoded(path, "environment variable PATH"), folder)
+    if found is None:
+        _found.pop(key, None)
+        raise CommandError(not_found(name, denied))
+    if len(_found) >= MAX_FOUND:
+        _found.clear()
+    _found[key] = now, found
+    return found
+
+
+def not_found(name: str, denied: bool) -> str:
+    """One sentence on a program that no folder of PATH has, or only as one that may not be executed."""
+    return f"{'not executable' if denied else 'no such program'}: {shortened(name)}"
 
 
 def explanation(error: OSError, name: str, path: bytes, directory: str | None) -> str:
@@ -123,13 +126,18 @@ def explanation(error: OSError, name: str, path: bytes, directory: str | None) -
         return f"no such directory: {shortened(directory)}"
     if directory is not None and not os.access(directory, os.X_OK):
         return f"directory cannot be entered: {shortened(directory)}"
+    return refusal(error.errno or 0, name, os.path.isfile(os.path.join(os.fsencode(directory or ""), path)))
+
+
+def refusal(number: int, name: str, there: bool) -> str:
+    """One sentence on why a program, which is `there` or not, could not be executed, by the error's number."""
     name = shortened(name)
-    if error.errno in {errno.ENOENT, errno.ENOTDIR}:
-        if os.path.isfile(os.path.join(os.fsencode(directory or ""), path)):
-            return f"the interpreter of this program is missing: {name}"
-        return f"no such program: {name}"
-    if error.errno in {errno.EACCES, errno.EPERM}:
+    if number in SENTENCES:
+        return SENTENCES[number]
+    if number in {errno.ENOENT, errno.ENOTDIR}:
+        return f"the interpreter of this program is missing: {name}" if there else f"no such program: {name}"
+    if number in {errno.EACCES, errno.EPERM}:
         return f"not executable: {name}"
-    if error.errno == errno.ENOEXEC:
+    if number == errno.ENOEXEC:
         return f"not a program of this system, nor a script with a #! line: {name}"
-    return f"cannot be started: {name}: {os.strerror(error.errno or 0)}"
+    return f"cannot be started: {name}: {os.strerror(number)}"

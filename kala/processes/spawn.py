@@ -21,7 +21,8 @@ from itertools import cycle
 import trio
 
 from kala.processes.child import Child, signal_group
-from kala.processes.launch import Launch, allow_children, new_launch
+from kala.processes.confinement import COMMAND, Confinement, Request, fault_of_start
+from kala.processes.launch import Launch, allow_children, new_launch, null_device
 from kala.tail import CHUNK
 
 THREADS = 2  # two overlap in waiting for exec; measured on two cores
@@ -50,7 +51,7 @@ class Spawner:
     """One thread. `launch` and `pidfds` exist for trying, anywhere, what is used elsewhere."""
 
     def __init__(self, launch: Launch | None = None, pidfds: bool = True) -> None:
-        self._launch = launch or new_launch()
+        self._launch, self._null = launch or new_launch(), null_device()
         self._pidfds = pidfds and has_pidfds()
         self._queue: deque[tuple[trio.lowlevel.TrioToken, Child]] = deque()
         self._reports: list[Report] = []
@@ -140,7 +141,12 @@ class Spawner:
             pipe, end = os.pipe()
             child.started = time.monotonic()
             errors = end if child.errors is None else child.errors
-            child.pid = self._launch(child.path, child.argv, child.environment, child.directory, end, errors)
+            if child.confinement is None:
+                child.pid = self._launch(
+                    child.path, child.argv, child.environment, child.directory, self._null, end, errors
+                )
+            else:
+                child.pid = self._launch_confined(child, child.confinement, end, errors)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this child's alone, whose task raises it
             child.error = error
             if pipe >= 0:
@@ -158,6 +164,18 @@ class Spawner:
         self._young.append(attended)
         if child.on_start is not None:
             self._reports.append((token, child.on_start))
+
+    def _launch_confined(self, child: Child, confinement: Confinement, output: int, errors: int) -> int:
+        request = Request(confinement, child.argv, child.environment, child.directory)
+        try:
+            if request.owner is not None:
+                os.fchown(output, *request.owner)  # else it could not open its /dev/stdout
+            pid = self._launch(COMMAND[0], COMMAND, request.environment, None, request.file, output, errors)
+        except OSError as error:
+            request.close()
+            raise fault_of_start(error) from None
+        child.request = request
+        return pid
 
     def _watch(self, attended: Attended) -> None:
         """Be told when the leader ends, unless it has, or that is arranged already."""
@@ -205,6 +223,8 @@ class Spawner:
         child = attended.child
         child.ended = time.monotonic()
         signal_group(child.pid, signal.SIGKILL)
+        if child.request is not None:
+            child.error, child.request = child.request.close(), None
         attended.until = child.ended + GRACE
         if attended.pipe >= 0:
             self._lingering.append(attended)

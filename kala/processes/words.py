@@ -95,6 +95,11 @@ def check(command: str) -> list[str]:
     ]
 
 
+def variables(line: Line) -> set[str]:
+    """The names of the variables in it, and in the commands in its backticks."""
+    return {part.name for word in _all_words(line) for part in word.parts if isinstance(part, Variable)}
+
+
 async def expand(line: Line, environment: Mapping[str, str], substitute: Substitute) -> list[str]:
     """The argument list. Backticks are run one after another, from the left, inner ones first.
 

@@ -8,10 +8,10 @@ strict decoders exist; what is ours stands after `is_done`.
 from collections.abc import Iterable, Sequence
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from kala.clock import Moment, rfc3339
-from kala.job import Notify, Record, Remote, Run, unpacked
+from kala.job import Limits, Notify, Record, Remote, Run, unpacked
 from kala.ledger import expected
 from kala.states import NOT_RUN, State
 
@@ -108,6 +108,8 @@ class JobObject(Struct, rename={"template_delimiters": "TemplateDelimiters"}):
     labels: dict[str, str] | None
     notify: list[NotifyObject] | None
     version: int
+    run_as: str | UnsetType = UNSET
+    limits: Limits | UnsetType = UNSET
 
 
 class Stats(Struct):
@@ -221,6 +223,8 @@ def job_object(record: Record, children: Sequence[str] | None, rows: list[Row] |
         labels=job.labels,
         notify=notify_objects(job.notify),
         version=record.version,
+        run_as=job.run_as or UNSET,
+        limits=job.limits or UNSET,
     )
 
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 import msgspec
 
 from kala import schedule
-from kala.errors import Invalid, NotJson, ScheduleError, shortened
-from kala.job import Notify, Remote
+from kala.errors import CommandError, Invalid, NotJson, ScheduleError, shortened
+from kala.job import Limits, Notify, Remote
 from kala.ledger import KINDS
+from kala.processes import users
 from kala.schedule import durations
 from kala.wire.checks import (
     Check,
@@ -159,6 +160,47 @@ def remote_properties(value: object, path: str, faults: Faults) -> object:
     return made if made != Remote() else None
 
 
+@check({**_short.schema, "pattern": f"^(?:{users.PATTERN_OF_SCHEMA})?$", "examples": ["www-data", "1000:1000"]})
+def run_as(value: object, path: str, faults: Faults) -> object:
+    """A user, or user:group; empty text is not set. Whether there is such, the run finds out: it may be elsewhere."""
+    if _short(value, path, faults) is None or not isinstance(value, str) or not value:
+        return None
+    try:
+        users.parted(value)
+    except CommandError as error:
+        faults[path] = str(error)
+    return value
+
+
+LIMITS: dict[str, Check] = {
+    "memory": whole(2**20, 2**50),  # bytes
+    "cpu_time": whole(1, 366 * 86_400),  # seconds
+    "open_files": whole(8, 2**20),  # a program needs some to be started; more no Linux has
+    "nice": whole(-20, 19),
+}
+
+
+@check(members_schema(LIMITS))
+def limits(value: object, path: str, faults: Faults) -> object:
+    """What a command may use; None when nothing in it is set. A name that is not known is a fault here: nobody should
+    believe in a limit that there is not."""
+    if not isinstance(value, dict):
+        faults[path] = f"must be an object, not {came(value)}"
+        return None
+    given = limits_named(value)
+    for name in given.keys() - LIMITS.keys():
+        faults[f"{path}.{shortened(name)}"] = f"is no limit: there are {', '.join(LIMITS)}"
+    known = {name: one for name, one in given.items() if name in LIMITS}
+    made = msgspec.convert(sound(known, LIMITS, f"{path}.", faults), Limits)
+    return made if made != Limits() else None
+
+
+def limits_named(given: Mapping[str, object]) -> dict[str, object]:
+    """These with the names of limits as they are written here; others stay."""
+    others = {name: value for name, value in given.items() if name.casefold() not in LIMITS}
+    return canonical(given, {name: name for name in LIMITS}) | others
+
+
 MEMBERS: dict[str, Check] = {
     "name": _short,
     "command": text(131_071),  # characters; Linux takes an argument of 128 KiB with its NUL
@@ -193,6 +235,8 @@ MEMBERS: dict[str, Check] = {
     "output_limit": whole(0, 2**24),  # bytes
     "labels": pairs(LABEL, "up to 63 letters and digits, with _ . / - between", text(255), MAX_LABELS),
     "notify": notices,
+    "run_as": run_as,
+    "limits": limits,
     "disabled": flag,
 }
 NAMES = {name.casefold(): name for name in MEMBERS}

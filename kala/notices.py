@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import h11
 import trio
 
-from kala import ledger
+from kala import ledger, secrets
 from kala.agenda import Agenda
 from kala.calls.connections import Connections
 from kala.calls.http1 import place
@@ -18,6 +18,8 @@ from kala.job import Notice, Record, Remote
 from kala.lease import Lease
 from kala.ledger import Change
 from kala.logs import fields
+from kala.masking import Mask
+from kala.secrets import SecretFault, Secrets
 from kala.store import Store
 from kala.tail import Tail
 from kala.tasks import Tasks
@@ -33,6 +35,12 @@ TIMEOUT = 10.0
 """Seconds until a post without an answer counts as not taken."""
 
 
+class Posts:
+    """What became of posts since the start. `dropped`: notifications that were given up, since nobody took them."""
+
+    sent = failed = dropped = 0
+
+
 class Notices:
     """Owns the posts that are on, and the addresses whose turn has come. A task is for each post that is on, however
     many are owed. Of one job and address one is on at a time. Without `post` notifications stay owed."""
@@ -45,6 +53,7 @@ class Notices:
         self._on: Counter[str] = Counter()  # posts, by server
         self._posts: set[trio.CancelScope] = set()
         self._nap = trio.CancelScope()
+        self.posts = Posts()
 
     def look(self, record: Record) -> None:
         """Enter what the record owes and is not being sent. Never waits."""
@@ -105,6 +114,8 @@ class Notices:
                 with trio.CancelScope() as scope:
                     self._posts.add(scope)
                     error = await self._posted(record, notice)
+                    self.posts.failed += bool(error)
+                    self.posts.sent += not error
                 self._posts.discard(scope)
         finally:
             self._on -= Counter({server: 1})  # which forgets a server that has none
@@ -149,17 +160,33 @@ class Notices:
         if not error:
             log.debug("notification sent", extra=told)
         elif all(one.id != notice.id for one in change.record.notices):
+            self.posts.dropped += 1
             log.error("a notification has been given up: nobody took it for a day", extra=told)
         else:
             log.log(logging.DEBUG if notice.tries else logging.WARNING, "notification not taken yet", extra=told)
         return True
 
 
-def poster(connections: Connections) -> Post:
-    """What posts over these connections. Any answer of 2xx takes it. A redirect is not followed, as what was posted
-    would be asked for at the other place. Errors hold nothing of the URL but its host and port."""
+def poster(connections: Connections, source: Secrets | None = None) -> Post:
+    """What posts over these connections, with secrets from `source` in headers. Any answer of 2xx takes it. A redirect
+    is not followed, as what was posted would be asked for at the other place. Errors hold nothing of the URL but its
+    host and port."""
 
     async def post(url: str, headers: Mapping[str, list[str]], body: bytes) -> str:
+        if not (names := set(secrets.names_in(headers))):
+            return await post_as_it_is(url, headers, body)
+        try:
+            values = await (source or Secrets()).values(names)
+            headers = secrets.headers_with(headers, values)
+        except SecretFault as fault:
+            return str(fault)
+        try:
+            error = await post_as_it_is(url, headers, body)
+        except Exception as bug:  # noqa: BLE001 - what is raised in its place is a bug as well
+            raise secrets.withheld(bug) from None
+        return Mask(value.encode() for value in values.values()).text(error)
+
+    async def post_as_it_is(url: str, headers: Mapping[str, list[str]], body: bytes) -> str:
         if not server_of(url):
             return "not a URL that can be called"
         answer = Answer(Tail(0))

@@ -52,6 +52,7 @@ class Live(Tail):
         if output and not self.size:
             self.limit = max(self.limit, len(output))  # it is kept whatever the limit
             self.add(output)
+        self.finish()
         self.close()
 
     def close(self) -> None:

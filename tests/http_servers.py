@@ -3,7 +3,7 @@
 import os
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +17,7 @@ from kala.calls.remote import call
 from kala.clock import Clock
 from kala.job import Attempt, Remote
 from kala.tail import Tail
+from kala.values import Peers
 
 
 @dataclass
@@ -112,10 +113,12 @@ def fixed(status: int, body: bytes = b"", *headers: str) -> Answer:
 
 
 @asynccontextmanager
-async def serving(answers: dict[str, Answer], context: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+async def serving(
+    answers: dict[str, Answer], context: ssl.SSLContext | None = None, *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[Server]:
     server = Server(answers, context)
     async with trio.open_nursery() as nursery:
-        [listener] = await nursery.start(partial(trio.serve_tcp, host="127.0.0.1"), server.handle, 0)
+        [listener] = await nursery.start(partial(trio.serve_tcp, host=host), server.handle, port)
         server.port = listener.socket.getsockname()[1]
         try:
             yield server
@@ -142,8 +145,10 @@ def certificates(folder: Path) -> tuple[Path, ssl.SSLContext]:
 
 
 @asynccontextmanager
-async def connections(environment: dict[str, str] | None = None) -> AsyncIterator[Connections]:
-    made = Connections(environment or {})
+async def connections(
+    environment: dict[str, str] | None = None, denied: Sequence[Peers] = ()
+) -> AsyncIterator[Connections]:
+    made = Connections(environment or {}, denied)
     try:
         yield made
     finally:

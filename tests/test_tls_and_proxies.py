@@ -12,6 +12,7 @@ from http_servers import Answer, Peer, Seen, call_once, certificates, connection
 from kala.calls.proxies import Proxies
 from kala.errors import SettingsError
 from kala.states import State
+from kala.values import peers
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,11 @@ def test_tls_is_verified(authority: tuple[Path, ssl.SSLContext], monkeypatch: py
                     assert (await call_once(made, server.url))[1] == b"secret"
                 assert server.connections == before + 1
                 # and not under a name that the certificate does not have
+                attempt, _ = await call_once(made, f"https://localhost:{server.port}/")
+                assert "its certificate is not trusted: Hostname mismatch" in attempt.error
+            # likewise where networks are denied
+            async with connections(denied=peers("private")("10.0.0.0/8")) as made:
+                assert (await call_once(made, server.url))[1] == b"secret"
                 attempt, _ = await call_once(made, f"https://localhost:{server.port}/")
                 assert "its certificate is not trusted: Hostname mismatch" in attempt.error
         # nor is anything sent to what does not speak TLS

@@ -8,14 +8,16 @@ how many are kept is.
 import os
 import ssl
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import h11
 import httpx2
 import trio
 
+from kala.calls.denied import Deny
 from kala.calls.http1 import PORTS, Connection, Lost, connect, proxy_headers
 from kala.calls.proxies import Proxies
+from kala.values import Peers
 
 KEPT = 100  # idle connections for each origin
 IDLE = 30.0  # seconds before an idle connection is closed
@@ -31,10 +33,12 @@ class Connections:
     """All of them; one object for a daemon. Run `tend` beside it, and `aclose` it at the end.
 
     Proxies come from `environment`. TLS is verified by the system's trust store, or by what SSL_CERT_FILE or
-    SSL_CERT_DIR names. Raises SettingsError when a proxy of the environment cannot be used.
+    SSL_CERT_DIR names. None is made to an address that is denied, so that none is kept. Raises SettingsError when a
+    proxy of the environment cannot be used.
     """
 
-    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, environment: Mapping[str, str] = os.environ, denied: Sequence[Peers] = ()) -> None:
+        self._deny = Deny(denied)
         self._proxies = Proxies(environment)
         self._kept: dict[Key, deque[Connection]] = {}
         self._trust: ssl.SSLContext | None = None
@@ -61,7 +65,7 @@ class Connections:
             except Lost:
                 if kept.heard:
                     raise
-        fresh = await connect(url, proxy, self._trust_for(url, proxy))
+        fresh = await connect(url, proxy, self._trust_for(url, proxy), self._deny)
         return fresh, await self._exchange(fresh, request, body)
 
     async def _exchange(self, connection: Connection, request: h11.Request, body: bytes) -> h11.Response:

@@ -15,6 +15,8 @@ import h11
 import httpx2
 import trio
 
+from kala.calls.denied import Denied, Deny, open_allowed
+
 CHUNK = 65536
 MAX_HEAD = 100 * 1024  # bytes of status line and headers
 PORTS = {"http": 80, "https": 443}
@@ -103,9 +105,15 @@ class Connection:
         self._socket.close()
 
 
-async def connect(url: httpx2.URL, proxy: httpx2.URL | None, trust: ssl.SSLContext | None) -> Connection:
-    """A connection for requests to the host of `url`. `trust` is needed where TLS is. Raises ConnectFailed."""
-    sock, stream = await open_socket(proxy or url)
+async def connect(url: httpx2.URL, proxy: httpx2.URL | None, trust: ssl.SSLContext | None, deny: Deny) -> Connection:
+    """A connection for requests to the host of `url`. `trust` is needed where TLS is. Raises ConnectFailed, also where
+    `deny` keeps us from all of its addresses, or a proxy from seeing them."""
+    if deny and proxy is not None:
+        raise ConnectFailed(
+            f"{place(url)} would be called through the proxy {place(proxy)}, behind which nobody can tell its address:"
+            " with --remote-deny no call goes through a proxy"
+        )
+    sock, stream = await open_socket(proxy or url, deny)
     try:
         if proxy is not None and proxy.scheme == "https":
             stream = await encrypted(stream, proxy, trust)
@@ -119,10 +127,13 @@ async def connect(url: httpx2.URL, proxy: httpx2.URL | None, trust: ssl.SSLConte
         raise
 
 
-async def open_socket(url: httpx2.URL) -> tuple[trio.socket.SocketType, Stream]:
+async def open_socket(url: httpx2.URL, deny: Deny) -> tuple[trio.socket.SocketType, Stream]:
     """An address is connected to directly, without the nursery in which the addresses of a name are tried."""
     host, port = url.raw_host.decode("ascii"), url.port or PORTS[url.scheme]
     try:
+        if deny:
+            sock = await open_allowed(host, port, deny)
+            return sock, trio.SocketStream(sock)
         family = address_family(host)
         if family is None:
             stream = await trio.open_tcp_stream(host, port)
@@ -134,6 +145,8 @@ async def open_socket(url: httpx2.URL) -> tuple[trio.socket.SocketType, Stream]:
         except BaseException:
             sock.close()
             raise
+    except Denied as denied:
+        raise ConnectFailed(f"{place(url)} may not be called: --remote-deny {denied.rules}") from denied
     except OSError as error:
         raise ConnectFailed(f"cannot connect to {place(url)}: {reason(error)}") from error
 

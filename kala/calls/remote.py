@@ -31,6 +31,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "trailer"})
 # Not for another host: https://fetch.spec.whatwg.org/#http-redirect-fetch and Go's net/http.
 SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"cookie2", b"www-authenticate", b"proxy-authorization"})
+BODY = b":body"  # among what is private; no header has such a name
 
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 PASSWORD = re.compile(r"//[^/@]*@")
@@ -50,6 +51,11 @@ class Answer:
         self.body = output  # of the latest one
         self.output = output  # for that of the last one, which is no redirect
 
+    def redirect(self) -> Tail:
+        """For the body of a redirect."""
+        mask = self.output.mask
+        return Tail(self.output.limit, mask and mask.fresh())
+
 
 async def call(
     remote: Remote,
@@ -61,13 +67,14 @@ async def call(
     timeout: float | None = None,  # noqa: ASYNC109 - a rule for the call's outcome
     output: Tail,
     stop: Stop | None = None,
+    private: frozenset[bytes] = frozenset(),
 ) -> tuple[Attempt, bytes]:
     """Make a call, as attempt `number`. Returns the attempt and what is kept of the answer's body: its beginning,
     which goes to `output` as it comes. The body is read to its end. What goes wrong is in the attempt, never raised.
 
     `headers` are added where `remote` has none of that name. `timeout` is in seconds, for the whole call, and goes
     before the remote's own. A request of `stop` ends the call at once, as cancelled. Redirects are followed; GET
-    follows 301, 302 and 303.
+    follows 301, 302 and 303. What is `private`, names of headers in lower case or `BODY`, is sent to no other host.
     """
     started, reading = clock.now(), time.monotonic()
     timeout = timeout or remote.timeout or TIMEOUT
@@ -80,7 +87,7 @@ async def call(
                 scope.cancel()
         scope.deadline = trio.current_time() + timeout
         try:
-            await exchange(remote, headers or {}, connections, answer)
+            await exchange(remote, headers or {}, private, connections, answer)
         except Refused as refusal:
             error = str(refusal)
         else:
@@ -96,6 +103,7 @@ async def call(
             state, error = State.CANCELLED, "cancelled"
         else:
             state, error = State.TIMED_OUT, f"timed out after {timeout:g} s"
+    answer.body.finish(first=True)
     kept = answer.body.last()[1] or error.encode(errors="replace")
     return Attempt(
         number,
@@ -108,7 +116,9 @@ async def call(
     ), kept
 
 
-async def exchange(remote: Remote, more: Mapping[str, str], connections: Connections, answer: Answer) -> None:
+async def exchange(
+    remote: Remote, more: Mapping[str, str], private: frozenset[bytes], connections: Connections, answer: Answer
+) -> None:
     """The requests of one call, into `answer`. Raises Refused."""
     try:
         url, method, body = parsed(remote.url), (remote.method.upper() or METHOD).encode("ascii"), remote.body.encode()
@@ -124,7 +134,9 @@ async def exchange(remote: Remote, more: Mapping[str, str], connections: Connect
             method, body = b"GET", b""
             headers = [item for item in headers if not item[0].lower().startswith(b"content-")]
         if (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port):
-            headers = [item for item in headers if item[0].lower() not in SECRET_HEADERS]
+            headers = [item for item in headers if item[0].lower() not in SECRET_HEADERS | private]
+            if body and BODY in private:
+                raise Refused(f"redirected to {place(target)}, which is not to get a body that is a secret")
         url = target
     raise Refused(f"redirected more than {MAX_REDIRECTS} times")
 
@@ -150,7 +162,7 @@ async def send(
         answer.status = head.status_code
         if answer.status in REDIRECTS:
             location = next((value.decode("latin-1") for name, value in head.headers if name == b"location"), None)
-        answer.body = answer.output if location is None else Tail(answer.output.limit)
+        answer.body = answer.output if location is None else answer.redirect()
         try:
             while chunk := await connection.chunk():
                 if answer.body.add_first(chunk):

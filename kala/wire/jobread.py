@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from kala import schedule, template
+from kala import schedule, secrets, template
 from kala.calls import remote
 from kala.clock import Moment, rfc3339
 from kala.errors import CommandError, Invalid, ScheduleError, TemplateFault, ZoneError
@@ -18,7 +18,7 @@ from kala.ledger import plan_of
 from kala.processes import words
 from kala.wire.checks import Faults, sound
 from kala.wire.jobjson import notify_objects, remote_object
-from kala.wire.jobmembers import MEMBERS, NAMES, REMOTE_NAMES, canonical, parsed
+from kala.wire.jobmembers import MEMBERS, NAMES, REMOTE_NAMES, canonical, limits_named, parsed
 
 RENAMED = {"TemplateDelimiters": "template_delimiters", "remote_properties": "remote"}
 """Members whose field in `Job` has another name."""
@@ -43,8 +43,8 @@ def taken(given: Mapping[str, object], faults: Faults, *, owner: str = "", not_b
         found["owner"] = owner
     fields = {RENAMED.get(name, name): value for name, value in found.items()}
     job = msgspec.convert({"name": "", **fields}, Job)
-    warnings: list[str] = []
-    rules = [*rules_of_when(job, not_before), *rules_of_notify(job)]
+    warnings = secrets.warnings(job)
+    rules = [*rules_of_when(job, not_before), *rules_of_notify(job), *secrets.faults(job)]
     if faults.keys().isdisjoint({"type", "shell", "TemplateDelimiters"}):
         rules += rules_of_what(job, warnings)
     for path, fault in rules:
@@ -93,9 +93,9 @@ def rules_of_what(job: Job, warnings: list[str]) -> Iterator[tuple[str, str]]:
         if job.template_delimiters:
             templated = {"remote_properties.url": call.url, "remote_properties.body": call.body}
         yield from ((path, fault) for path, fault in remote.check(call).items() if path not in templated)
-        for member in ("environment", "directory"):
+        for member in ("environment", "directory", "run_as", "limits"):
             if getattr(job, member):
-                yield member, "is for a local job (type 0): a call has neither"
+                yield member, "is for a local job (type 0): a call has none"
     else:
         yield "type", f"must be 0 (a local command) or 1 (a remote job), not {job.type}"
     if job.template_delimiters:
@@ -151,6 +151,8 @@ def read_patch(data: bytes, job: Job, disabled: bool, *, now: Moment) -> NewJob:
             value = call
         elif name in ("environment", "labels") and isinstance(value, dict):
             value = merged(members[name], value)
+        elif name == "limits" and isinstance(value, dict):
+            value = merged(members[name], limits_named(value))
         members[name] = value
     faults: Faults = {}
     made = taken(members, faults, not_before=None if members["schedule"] == job.schedule else now)
@@ -170,5 +172,6 @@ def definition(job: Job, disabled: bool) -> dict[str, Any]:
     return members | {
         "remote_properties": msgspec.to_builtins(remote_object(job.remote, has_run=False)),
         "notify": msgspec.to_builtins(notify_objects(job.notify)),
+        "limits": msgspec.to_builtins(job.limits),
         "disabled": disabled,
     }

@@ -33,10 +33,16 @@ class Page(Struct, frozen=True):
 
 
 class History:
-    """Reads what is in memory and in the database. `started` says since when an attempt of a run is on here."""
+    """Reads what is in memory and in the database. `started` says since when an attempt of a run is on here, and
+    `why_waits` for which place one waits here that may begin."""
 
-    def __init__(self, store: Store, started: Callable[[str], Moment | None]) -> None:
-        self._store, self.started = store, started
+    def __init__(
+        self,
+        store: Store,
+        started: Callable[[str], Moment | None],
+        why_waits: Callable[[str], str | None] = lambda run_id: None,
+    ) -> None:
+        self._store, self.started, self._why_waits = store, started, why_waits
 
     @property
     def _roster(self) -> Roster:
@@ -106,9 +112,11 @@ class History:
         return found
 
     def as_it_is(self, run: Run) -> Run:
-        """A record does not know that an attempt is on."""
+        """A record does not know that an attempt is on, and for what it waits now that its turn has come."""
         if run.state is State.CLAIMED and self.started(run.id) is not None:
             return replace(run, state=State.RUNNING)
+        if run.state is State.WAITING and (reason := self._why_waits(run.id)) is not None:
+            return replace(run, reason=reason)
         return run
 
 

@@ -1,11 +1,14 @@
 """The daemons on the database, as they were when it was last asked."""
 
+from heapq import nlargest
+
 import trio
 from msgspec import Struct
 
 from kala.clock import Moment
 from kala.errors import StoreRefused, StoreUnavailable
 from kala.lease import Instance, Lease
+from kala.pools import PoolRow
 from kala.scheduler import Scheduler
 from kala.store import Store
 
@@ -13,6 +16,8 @@ KNOWN = 5.0
 """Seconds for which an answer is good: a lease is renewed as often."""
 ENDED = 20
 """So many are told of that have ended, the latest."""
+POOLS = 100
+"""So many limits of labels are told of: a limit of each value may be as many as there are jobs."""
 
 
 class Node(Struct, frozen=True):
@@ -78,6 +83,10 @@ class Nodes:
             place,
             "" if fault is None else str(fault),
         )
+
+    def pools(self) -> list[PoolRow]:
+        """The limits of labels, those first for which most runs wait, or else are on."""
+        return nlargest(POOLS, self._scheduler.pools(), key=lambda row: (row.waiting, row.running))
 
     def this(self) -> Node:
         """This one, of which nobody has to be asked."""

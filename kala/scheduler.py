@@ -2,11 +2,12 @@
 
 The agenda task sleeps to the agenda's head and hands over a claim for each occurrence that has come; when that is
 durable the run gets its task, which is its process and its end (`turns.py`). What waits (queued runs, retries, what is
-above `--max-runs`) or is owed (`deliveries.py`, `notices.py`) is durable in the records, and is looked for in each
+above a limit) or is owed (`deliveries.py`, `notices.py`) is durable in the records, and is looked for in each
 record that changes (`_look`).
 """
 
 import logging
+from collections.abc import Iterable
 from functools import partial
 
 import outcome
@@ -25,11 +26,13 @@ from kala.ledger import Change
 from kala.logs import fields
 from kala.notices import Notices, Post
 from kala.pause import Pause
+from kala.pools import Line, PoolRow
 from kala.states import State
 from kala.store import Store
 from kala.store.draft import Draft
 from kala.tasks import Tasks
 from kala.turns import RunAttempt, Turns
+from kala.values import LabelLimit
 
 __all__ = ["RunAttempt", "Scheduler"]
 
@@ -39,8 +42,9 @@ AGAIN = 60.0
 
 
 class Scheduler:
-    """Runs jobs: `run` is its life. `attempt` makes one attempt of a run; what it raises fails that run alone. `post`
-    posts a notification; without it they stay owed."""
+    """Runs jobs: `run` is its life. `attempt` makes one attempt of a run; what it raises fails that run alone. At most
+    `max_runs` are on, and of jobs with a label as many as `limits` say. `post` posts a notification; without it they
+    stay owed."""
 
     def __init__(
         self,
@@ -51,14 +55,17 @@ class Scheduler:
         attempt: RunAttempt,
         *,
         max_runs: int,
+        limits: Iterable[LabelLimit] = (),
         post: Post | None = None,
     ) -> None:
         self._store, self._clock, self._lease = store, clock, lease
         self._tasks = Tasks()
         self.pause = Pause(store, clock, hub)
-        self._turns = Turns(store, clock, hub, lease, attempt, self._tasks, max_runs=max_runs)
+        limits = self.limits = tuple(limits)
+        self._turns = Turns(store, clock, hub, lease, attempt, self._tasks, max_runs=max_runs, limits=limits)
         self._deliveries = Deliveries(store, clock, lease, self._tasks)
         self._notices = Notices(store, clock, lease, self._tasks, post)
+        self.posts = self._notices.posts
         self._agenda = Agenda()
         # Occurrences that have been handed over, by job and moment: of one job there may be two, when another daemon
         # has claimed the first meanwhile.
@@ -109,6 +116,14 @@ class Scheduler:
         """Attempts that are on."""
         return self._turns.running
 
+    def pools(self) -> list[PoolRow]:
+        """How many runs the limits of labels let be on, how many are, and how many wait."""
+        return self._turns.pools()
+
+    def why_waits(self, run_id: str) -> str | None:
+        """The reason for which a run, whose turn it is, waits for a place here; None when it does not."""
+        return self._turns.why_waits(run_id)
+
     @property
     def max_runs(self) -> int:
         """So many may be on."""
@@ -126,7 +141,8 @@ class Scheduler:
             if self._tasks.paused and ledger.find(record, run_id) is None:
                 raise Paused
             # It waits, be it for a moment: so it is begun whatever becomes of the caller.
-            return ledger.start(record, now=self._clock.now(), run_id=run_id, instance="", slot=False)
+            limit = self._turns.why_would_wait(record)
+            return ledger.start(record, now=self._clock.now(), run_id=run_id, instance="", slot=False, limit=limit)
 
         await self._store.change(job_id, decision)
 
@@ -200,11 +216,12 @@ class Scheduler:
             self._nap.cancel()
 
     def _claim(self, job_id: str) -> None:
-        """Hand over the claim of an occurrence that comes, with a place under the limit when one is free."""
+        """Hand over the claim of an occurrence that comes, with the places that its run needs when they are free."""
         record = self._store.roster.jobs.get(job_id)
         if record is None or (moment := ledger.due(record)) is None or (cursor := record.cursor) is None:
             return
-        run_id, version, slot = new_id(), record.version, self._turns.take_place()
+        run_id, version, places = new_id(), record.version, self._turns.take_places(record)
+        limit = ledger.LIMIT if places is not None else self._turns.why_would_wait(record)
 
         def decide(draft: Draft) -> tuple[Change]:
             if self._tasks.held:
@@ -219,16 +236,17 @@ class Scheduler:
                 now=now,
                 run_id=run_id,
                 instance=instance,
-                slot=slot,
+                slot=places is not None,
+                limit=limit,
                 because=ledger.PAUSED if self.pause.covers(moment) else ledger.DOWN,
             )
             return (claim,)
 
-        self._store.submit(decide, partial(self._claimed, job_id, cursor, run_id, slot))
+        self._store.submit(decide, partial(self._claimed, job_id, cursor, run_id, places))
         self._claiming.add((job_id, cursor))
 
     def _claimed(
-        self, job_id: str, cursor: Moment, run_id: str, slot: bool, came: outcome.Outcome[list[Change]]
+        self, job_id: str, cursor: Moment, run_id: str, places: Line | None, came: outcome.Outcome[list[Change]]
     ) -> None:
         """What came of a claim: a run that begins, or a non-run, or nothing. Called by the writer."""
         self._claiming.discard((job_id, cursor))
@@ -247,10 +265,10 @@ class Scheduler:
             )
             self._tasks.nursery.start_soon(self._plan_later, job_id)
             again = False
-        if run is not None and run.state is State.CLAIMED:
-            self._turns.attempt_soon(job_id, run)
-        elif slot:
-            self._turns.release()
+        if run is not None and run.state is State.CLAIMED and places is not None:
+            self._turns.attempt_soon(job_id, run, places)
+        elif places is not None:
+            self._turns.release(places)
         record = self._store.roster.jobs.get(job_id)
         if again and record is not None:
             self._plan(record)

@@ -1,12 +1,12 @@
-"""What becomes of runs: their turn, their place under the limit, their attempt and their end."""
+"""What becomes of runs: their turn, their places under the limits, their attempt and their end."""
 
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import trio
 
 from kala import events, ledger
+from kala.admission import Admission
 from kala.clock import Clock, Moment
 from kala.errors import JobNotFound, KalaError, Kept, Stale, StoreRefused, StoreUnavailable
 from kala.hub import Hub
@@ -14,30 +14,41 @@ from kala.job import Attempt, Record, Run, replace
 from kala.lease import Lease
 from kala.ledger import Change
 from kala.logs import fields
+from kala.pools import Line, PoolRow
 from kala.states import State
 from kala.stop import Stop
 from kala.store import Store
 from kala.store.results import Result
 from kala.tasks import Tasks
+from kala.values import LabelLimit
 
 log = logging.getLogger(__name__)
 RunAttempt = Callable[[Record, Run, Stop], Awaitable[tuple[Attempt, bytes]]]
 
 
 class Turns:
-    """Owns the places under the limit, the waiting runs whose turn it is, and the attempts that are on.
+    """Owns the places under the limits, the waiting runs whose turn it is, and the attempts that are on.
 
-    `attempt` makes one attempt of a run; what it raises fails that run alone. `most` attempts may be on.
+    `attempt` makes one attempt of a run; what it raises fails that run alone. `most` attempts may be on, and of jobs
+    with a label as many as `limits` say.
     """
 
     def __init__(
-        self, store: Store, clock: Clock, hub: Hub, lease: Lease, attempt: RunAttempt, tasks: Tasks, *, max_runs: int
+        self,
+        store: Store,
+        clock: Clock,
+        hub: Hub,
+        lease: Lease,
+        attempt: RunAttempt,
+        tasks: Tasks,
+        *,
+        max_runs: int,
+        limits: Iterable[LabelLimit] = (),
     ) -> None:
         self._store, self._clock, self._hub, self._lease = store, clock, hub, lease
         self._attempt, self._tasks = attempt, tasks
-        self._free = self.most = max_runs
-        self._queue: deque[tuple[str, str]] = deque()  # runs whose turn it is, above the limit
-        self._known: set[str] = set()  # waiting runs that have a task here, or are queued
+        self._admission = Admission(max_runs, limits)  # of runs whose turn it is
+        self._known: set[str] = set()  # waiting runs that have a task here, or wait for places
         self._stops: dict[str, Stop] = {}  # of the attempts that are on
         self._starts: dict[str, Moment] = {}  # since when they are on, and those whose end is not durable yet
         self._moments: dict[Moment, trio.Event] = {}  # for which claimed runs wait
@@ -46,6 +57,22 @@ class Turns:
     def running(self) -> int:
         """Attempts that are on."""
         return len(self._stops)
+
+    @property
+    def most(self) -> int:
+        return self._admission.most
+
+    def pools(self) -> list[PoolRow]:
+        """How many runs the limits of labels let be on, how many are, and how many wait."""
+        return self._admission.rows()
+
+    def why_waits(self, run_id: str) -> str | None:
+        """The reason for which a run, whose turn it is, waits for a place here; None when it does not."""
+        return self._admission.why_waits(run_id)
+
+    def why_would_wait(self, record: Record) -> str:
+        """The reason for which a run of a job waits now, if it has to wait for a place."""
+        return self._admission.why(record.job.labels)
 
     def started(self, run_id: str) -> Moment | None:
         """Since when an attempt of the run is on here, or was until its end, which is not durable yet."""
@@ -60,14 +87,16 @@ class Turns:
 
     def hold(self) -> None:
         """Nothing starts until all records are looked at again."""
-        for _, run_id in self._queue:
-            self._known.discard(run_id)
-        self._queue.clear()
+        self._known.difference_update(self._admission.clear())
 
     def heed(self, before: Record | None, after: Record | None) -> None:
         """End the attempts of runs that are to be cancelled, and of those about which another daemon has decided, since
-        it took this one for dead: they may run elsewhere by now."""
-        if before is None or not self._stops:
+        it took this one for dead: they may run elsewhere by now. What waits for places, and is not to start, leaves."""
+        if before is None or not before.open:
+            return
+        if self._admission.waiting:
+            self._leave(before, after)
+        if not self._stops:
             return
         for run in before.open:
             if (stop := self._stops.get(run.id)) is None or stop.requests:
@@ -87,30 +116,30 @@ class Turns:
         if self._tasks.paused:
             return
         for run in ledger.next_up(record):
-            if run.id not in self._known:
+            if self._admission.is_misplaced(run.id, record.job.labels):  # its job has got other labels
+                self._admission.leave(run.id)
+                self._admit(record.id, run.id)
+            elif run.id not in self._known:
                 self._known.add(run.id)
                 if run.not_before is not None and run.not_before > self._clock.now():
                     self._tasks.nursery.start_soon(self._waiting, record.id, run.id, run.not_before)
                 else:
                     self._admit(record.id, run.id)
 
-    def take_place(self) -> bool:
-        """Take a place under the limit, if one is free. It is given on with `attempt_soon`, or back with `release`."""
-        if self._free <= 0:
-            return False
-        self._free -= 1
-        return True
+    def take_places(self, record: Record) -> Line | None:
+        """Take the places that a run of a job needs, if all are free. They are given on with `attempt_soon`, or back
+        with `release`, whatever labels the job has by then."""
+        return self._admission.take(record.job.labels)
 
-    def release(self) -> None:
-        """A place under the limit is free: for the first that waits for one."""
-        if self._queue and not self._tasks.held:
-            self._tasks.nursery.start_soon(self._begin, *self._queue.popleft())
-        else:
-            self._free += 1
+    def release(self, places: Line) -> None:
+        """Places are free: for those that wait, in their order."""
+        self._admission.give_back(places)
+        while not self._tasks.held and (begin := self._admission.next()) is not None:
+            self._tasks.nursery.start_soon(self._begin, *begin)
 
-    def attempt_soon(self, job_id: str, run: Run) -> None:
-        """A run was claimed, and has a place under the limit: its attempt, and its end, in a task of its own."""
-        self._tasks.nursery.start_soon(self._attempts, job_id, run)
+    def attempt_soon(self, job_id: str, run: Run, places: Line) -> None:
+        """A run was claimed, and has its places: its attempt, and its end, in a task of its own."""
+        self._tasks.nursery.start_soon(self._attempts, job_id, run, places)
 
     def find_out_soon(self, job_id: str, run_id: str) -> None:
         """The claim of a run had no answer."""
@@ -120,22 +149,37 @@ class Turns:
         """A waiting run whose turn it is, but not yet its time."""
         with self._tasks.until_stopping():
             await self._clock.sleep_until(not_before)
-        self._admit(job_id, run_id)
+        record = self._store.roster.get(job_id)
+        run = None if record is None else ledger.find(record, run_id)
+        if run is not None and run.state is State.WAITING:
+            self._admit(job_id, run_id)
+        else:
+            self._known.discard(run_id)
 
     def _admit(self, job_id: str, run_id: str) -> None:
-        """A waiting run may begin: at once, or when a place under the limit is free, in order."""
-        if self._tasks.held:
+        """A waiting run may begin: at once, or when the places that it needs are free, in order."""
+        record = self._store.roster.get(job_id)
+        if self._tasks.held or record is None:
             self._known.discard(run_id)
             return
-        if self.take_place():
-            self._tasks.nursery.start_soon(self._begin, job_id, run_id)
+        if (places := self.take_places(record)) is not None:
+            self._tasks.nursery.start_soon(self._begin, job_id, run_id, places)
         else:
-            self._queue.append((job_id, run_id))
+            self._admission.wait(job_id, run_id, record.job.labels)
 
-    async def _begin(self, job_id: str, run_id: str) -> None:
+    def _leave(self, before: Record, after: Record | None) -> None:
+        """Runs that wait for places, and are not to start any more, wait no more."""
+        waiting = {run.id for run in after.open if run.state is State.WAITING} if after is not None else ()
+        for run in before.open:
+            if run.id not in waiting and self._admission.leave(run.id):
+                self._known.discard(run.id)
+
+    async def _begin(self, job_id: str, run_id: str, places: Line) -> None:
         def decision(record: Record) -> Change:
             if self._tasks.held:
                 raise Stale("nothing is started now")
+            if not self._admission.is_of(places, record.job.labels):
+                raise Stale("it needs other places: its job has got other labels")
             return ledger.begin(record, run_id=run_id, instance=self._lease.id, now=self._clock.now())
 
         run: Run | None = None
@@ -152,9 +196,9 @@ class Turns:
             log.error("a run cannot be started: %s", fault, extra=fields(job=job_id, run=run_id))
         finally:
             if run is None:
-                self.release()
+                self.release(places)
         if run is not None:
-            await self._attempts(job_id, run)
+            await self._attempts(job_id, run, places)
         elif not self._tasks.stopping and (record := self._store.roster.get(job_id)) is not None:
             self.look(record)  # it may wait anew: for another time, or because of a pause that is over
 
@@ -172,15 +216,15 @@ class Turns:
         self._known.discard(run_id)
         run = ledger.find(record, run_id)
         if run is not None and run.state is State.CLAIMED and run.instance == self._lease.id:
-            if self.take_place():
-                await self._attempts(job_id, run)
+            if (places := self.take_places(record)) is not None:
+                await self._attempts(job_id, run, places)
             else:
-                await self._put_back(job_id, run, ledger.LIMIT)
+                await self._put_back(job_id, run, self.why_would_wait(record))
         elif not self._tasks.stopping:
             self.look(record)
 
-    async def _attempts(self, job_id: str, run: Run) -> None:
-        """The attempt of a claimed run that has a place under the limit, and its end."""
+    async def _attempts(self, job_id: str, run: Run, places: Line) -> None:
+        """The attempt of a claimed run that has its places, and its end."""
         if run.not_before is not None and run.not_before > self._clock.now():
             await self._wait_moment(run.not_before)
         if not self._lease.valid():
@@ -190,7 +234,7 @@ class Turns:
         wanted = record is not None and ledger.is_wanted(record, run)
         if self._tasks.held or not wanted or run.instance != self._lease.id:
             await self._put_back(job_id, run, ledger.PAUSED if self._tasks.paused else ledger.SHUTDOWN)
-            self.release()
+            self.release(places)
             return
         stop = Stop()
         self._stops[run.id] = stop
@@ -205,7 +249,7 @@ class Turns:
         finally:
             del self._starts[run.id]
             self._store.outputs.drop(run.id, attempt.number)
-            self.release()
+            self.release(places)
 
     async def _wait_moment(self, moment: Moment) -> None:
         """Return at the moment, or when nothing is to start any more. All that start at one moment share a timer."""

@@ -7,7 +7,20 @@ from records import ONCE, T0, at, attempt, job, record, run
 
 from kala.clock import SECOND
 from kala.job import Attempt, Job, Run, replace
-from kala.ledger import CANCELLED, DELETED, DISABLED, DOWN, EDITED, LIMIT, OVERLAP, PAUSED, REPLACED, RETRY, SHUTDOWN
+from kala.ledger import (
+    CANCELLED,
+    DELETED,
+    DISABLED,
+    DOWN,
+    EDITED,
+    LIMIT,
+    OVERLAP,
+    PAUSED,
+    REPLACED,
+    RETRY,
+    SHUTDOWN,
+    label_limit,
+)
 from kala.states import State, Trigger
 from kala.wire.explain import NOTABLY, explain, lateness, when, why_nothing_comes
 
@@ -27,6 +40,12 @@ TABLE: list[tuple[State, str, dict[str, Any], str]] = [
     (W, OVERLAP, {"blocker": at(-1)}, f"waits {BY}: the run of 2029-12-31T23:59:00Z is still on"),
     (W, OVERLAP, {}, f"waits {BY}: a run of its job, or what it set off, is still on"),
     (W, LIMIT, {}, f"waits {BY}: as many runs are on as may be at once (--max-runs)"),
+    (
+        W,
+        label_limit("pool", "a=b"),
+        {},
+        f"waits {BY}: as many runs of jobs with the label pool=a=b are on as may be (--limit-runs)",
+    ),
     (W, SHUTDOWN, {}, f"waits {BY}: the daemon stopped before it could go on"),
     (W, SHUTDOWN, {"attempts": (STOPPED,)}, f"waits {BY}: the daemon stopped before it could go on"),
     (W, PAUSED, {}, f"waits {BY}: its turn comes next"),

@@ -27,6 +27,7 @@ from kala.states import COUNTED, NOT_RUN, State
 from kala.stop import Stop
 from kala.store import Store
 from kala.store.spool import Spool
+from kala.values import LabelLimit
 
 START = from_datetime(datetime(2030, 1, 1, tzinfo=UTC))
 NO_PROCESS = 2**22 + 1  # above the highest pid there can be: an instance with it is seen to be dead
@@ -121,6 +122,7 @@ class World:
         clock: Clock,
         *,
         max_runs: int = 1000,
+        limits: Iterable[LabelLimit] = (),
         mortal: bool = False,
         in_thread: Any = inline,
         attempt: RunAttempt | None = None,
@@ -133,7 +135,14 @@ class World:
         if mortal:
             self.lease.instance = replace(self.lease.instance, pid=NO_PROCESS)
         self.scheduler = Scheduler(
-            self.store, clock, self.hub, self.lease, attempt or self.attempt, max_runs=max_runs, post=self.post
+            self.store,
+            clock,
+            self.hub,
+            self.lease,
+            attempt or self.attempt,
+            max_runs=max_runs,
+            limits=limits,
+            post=self.post,
         )
         self.service = Service(self.store, self.scheduler, self.lease, clock, self.hub)
         self.acts: defaultdict[str, deque[Act]] = defaultdict(lambda: deque([Act()]))

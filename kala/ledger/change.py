@@ -20,6 +20,7 @@ not a commit later. A thousand claims take less. A run never starts early."""
 OVERLAP, DISABLED, DELETED, EDITED, DOWN = "overlap", "disabled", "deleted", "edited", "down"
 PAUSED = "paused"
 LIMIT = "limit"  # of a waiting run: as many runs are on as may be
+LABEL_LIMIT = "label limit: "  # of a waiting run: as many with a label are on as may be; the label follows
 RETRY = "retry"  # of a waiting run: its next attempt
 SHUTDOWN, CANCELLED, REPLACED = "shutdown", "cancelled", "replaced"
 
@@ -75,6 +76,11 @@ def claimable(record: Record) -> Moment | None:
     """When the next occurrence may be claimed: a little before its moment, while no run is on that it may meet."""
     moment = due(record)
     return moment if moment is None or is_on(record) else moment - LEAD
+
+
+def label_limit(label: str, value: str) -> str:
+    """The reason of a run that waits because as many runs of jobs with this label are on as may be."""
+    return f"{LABEL_LIMIT}{label}={value}"
 
 
 def overlap_of(record: Record) -> str:

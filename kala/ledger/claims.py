@@ -40,23 +40,32 @@ def claim(
     run_id: str,
     instance: str,
     slot: bool,
+    limit: str = LIMIT,
     because: str = DOWN,
 ) -> Change:
-    """Take the occurrence at `cursor`, which comes now or in `LEAD`. `slot`: one more run may be on. `because` says why
-    it, and what follows it, could not be claimed when it is too late (`catch_up`)."""
+    """Take the occurrence at `cursor`, which comes now or in `LEAD`. `slot`: one more run may be on; `limit`: why not.
+    `because` says why it, and what follows it, could not be claimed when it is too late (`catch_up`)."""
     ringing = due(record)
     if record.version != version or record.cursor != cursor or ringing is None:
         raise Stale(f"the occurrence of job {record.id} is not due any more")
     if now < ringing - (0 if is_on(record) else LEAD):
         raise Stale(f"the occurrence of job {record.id} is not due yet")
     if now - ringing > LATE:
-        return catch_up(record, now=now, run_id=run_id, instance=instance, slot=slot, because=because)
+        return catch_up(record, now=now, run_id=run_id, instance=instance, slot=slot, limit=limit, because=because)
     trigger = Trigger.SCHEDULE if record.job.schedule else Trigger.NOW
-    return _take(record, cursor, trigger, now=now, run_id=run_id, instance=instance, slot=slot)
+    return _take(record, cursor, trigger, now=now, run_id=run_id, instance=instance, slot=slot, limit=limit)
 
 
 def _take(
-    record: Record, occurrence: Moment, trigger: Trigger, *, now: Moment, run_id: str, instance: str, slot: bool
+    record: Record,
+    occurrence: Moment,
+    trigger: Trigger,
+    *,
+    now: Moment,
+    run_id: str,
+    instance: str,
+    slot: bool,
+    limit: str,
 ) -> Change:
     """Claim one occurrence by the overlap policy, and move the cursor past it."""
     on, policy = is_on(record), overlap_of(record)
@@ -76,17 +85,17 @@ def _take(
     if on and policy != "allow":
         run = replace(run, reason=OVERLAP, blocker=blocker_in(record))
     else:
-        run = admitted(run, instance, slot)
+        run = admitted(run, instance, slot, limit)
     remaining = None if record.remaining is None else record.remaining - 1
     record = moved(replace(record, open=(*record.open, run)), occurrence, remaining)
     record = owing_late(record, run, now, instance)
     return merged(before, Change(record, events=(event_of(events.RUN_CLAIMED, now, run, record.job),), answer=run))
 
 
-def admitted(run: Run, instance: str, slot: bool) -> Run:
+def admitted(run: Run, instance: str, slot: bool, limit: str) -> Run:
     if slot:
         return replace(run, state=State.CLAIMED, instance=instance)
-    return replace(run, reason=LIMIT)
+    return replace(run, reason=limit)
 
 
 def blocker_in(record: Record) -> Moment | None:
@@ -132,7 +141,16 @@ def moved(record: Record, occurrence: Moment, remaining: int | None) -> Record:
     return replace(record, cursor=cursor, last_due=occurrence, remaining=remaining)
 
 
-def catch_up(record: Record, *, now: Moment, run_id: str, instance: str, slot: bool, because: str = DOWN) -> Change:
+def catch_up(
+    record: Record,
+    *,
+    now: Moment,
+    run_id: str,
+    instance: str,
+    slot: bool,
+    limit: str = LIMIT,
+    because: str = DOWN,
+) -> Change:
     """Decide about every occurrence from the cursor until now, which passed while nothing could claim them.
 
     `because` is `down` (they are missed), or `disabled` or `paused` (skipped). An occurrence without a successor always
@@ -160,8 +178,8 @@ def catch_up(record: Record, *, now: Moment, run_id: str, instance: str, slot: b
     begins = len(taken) - 1 if overlap_of(record) == "replace" else 0  # the one that starts, when nothing is on
     for number, occurrence in enumerate(taken):
         one_id = run_id if number == begins else derived_id(run_id, str(number))
-        free = slot and number == begins
-        one = _take(change.record, occurrence, trigger, now=now, run_id=one_id, instance=instance, slot=free)
+        free, before = slot and number == begins, change.record
+        one = _take(before, occurrence, trigger, now=now, run_id=one_id, instance=instance, slot=free, limit=limit)
         change = merged(change, one)
         answer = one.answer if number == begins else answer
     return replace(change, answer=answer)

@@ -9,6 +9,7 @@ from kala.ledger.change import (
     DELETED,
     DISABLED,
     EDITED,
+    LIMIT,
     OVERLAP,
     Change,
     child_run_id,
@@ -28,7 +29,7 @@ from kala.ledger.notices import owing_late
 from kala.states import State, Trigger
 
 
-def start(record: Record, *, now: Moment, run_id: str, instance: str, slot: bool) -> Change:
+def start(record: Record, *, now: Moment, run_id: str, instance: str, slot: bool, limit: str = LIMIT) -> Change:
     """Someone asks for a run now. It waits its turn, and uses up nothing of the schedule."""
     _demand_live(record)
     if record.disabled:
@@ -36,7 +37,7 @@ def start(record: Record, *, now: Moment, run_id: str, instance: str, slot: bool
     if (again := find(record, run_id)) is not None:
         return Change(record, answer=again)
     run = Run(run_id, record.id, now, Trigger.MANUAL, State.WAITING, now, version=record.version)
-    return _enqueue(record, run, instance, slot)
+    return _enqueue(record, run, instance, slot, limit)
 
 
 def deliver(record: Record, *, delivery: Delivery, parent: str, now: Moment) -> Change:
@@ -54,7 +55,7 @@ def deliver(record: Record, *, delivery: Delivery, parent: str, now: Moment) -> 
     if record.disabled:
         row = replace(run, state=State.SKIPPED, reason=DISABLED, ended=now)
         return Change(record, (row,), events=(event_of(events.OCCURRENCE_SKIPPED, now, row, record.job),))
-    return _enqueue(record, run, "", slot=False)
+    return _enqueue(record, run, "", slot=False, limit=LIMIT)
 
 
 def _arrived(record: Record, parent: str, run_id: str) -> tuple[Record, bool]:
@@ -73,9 +74,9 @@ def _arrived(record: Record, parent: str, run_id: str) -> tuple[Record, bool]:
     return (record if arrivals == (record.arrivals or {}) else replace(record, arrivals=arrivals)), complete
 
 
-def _enqueue(record: Record, run: Run, instance: str, slot: bool) -> Change:
+def _enqueue(record: Record, run: Run, instance: str, slot: bool, limit: str) -> Change:
     on = is_on(record) and overlap_of(record) != "allow"
-    run = replace(run, reason=OVERLAP, blocker=blocker_in(record)) if on else admitted(run, instance, slot)
+    run = replace(run, reason=OVERLAP, blocker=blocker_in(record)) if on else admitted(run, instance, slot, limit)
     record = replace(record, open=(*record.open, run))
     return Change(record, events=(event_of(events.RUN_CLAIMED, run.created, run, record.job),), answer=run)
 

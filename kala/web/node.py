@@ -40,9 +40,20 @@ class NodeObject(Struct):
     self: bool
 
 
+class LimitObject(Struct):
+    """A limit of runs at once by label. `waiting`: runs that need a place in it, and whose turn it is."""
+
+    label: str
+    value: str
+    limit: int
+    running: int
+    waiting: int
+
+
 class NodeAnswer(Struct):
     """This daemon. `running`: attempts that are on here, at most `max_runs`; `waiting`: runs that wait, for whichever
-    daemon takes them. `not_ready`: why nothing is started, as `/readyz` says it; empty when it is."""
+    daemon takes them. `limits`: of labels, at most 100, those for which most wait. `not_ready`: why nothing is started,
+    as `/readyz` says it; empty when it is."""
 
     version: str
     now: Time
@@ -54,6 +65,7 @@ class NodeAnswer(Struct):
     running: int
     waiting: int
     max_runs: int
+    limits: list[LimitObject]
     paused: bool
     not_ready: str
     database: DatabaseObject
@@ -130,6 +142,7 @@ class NodeRoutes:
             running=here.running,
             waiting=here.waiting,
             max_runs=here.max_runs,
+            limits=[LimitObject(*row) for row in service.nodes.pools()],
             paused=service.paused,
             not_ready=service.not_ready_because,
             database=DatabaseObject(

@@ -11,6 +11,7 @@ from kala.ledger import (
     DISABLED,
     DOWN,
     EDITED,
+    LABEL_LIMIT,
     LIMIT,
     OVERLAP,
     PAUSED,
@@ -112,6 +113,9 @@ def _waiting(run: Run, paused: bool) -> str:
         return f"waits ({_cause(run)}): {on} is still on"
     if run.not_before is not None and not run.reason:
         return f"waits ({_cause(run)}): its moment is {rfc3339(run.not_before)}"
+    if run.reason.startswith(LABEL_LIMIT):
+        label = run.reason.removeprefix(LABEL_LIMIT)
+        return f"waits ({_cause(run)}): as many runs of jobs with the label {label} are on as may be (--limit-runs)"
     return f"waits ({_cause(run)}): {_WAITS.get(run.reason, run.reason)}"
 
 

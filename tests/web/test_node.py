@@ -1,11 +1,13 @@
 """The daemon, the ones beside it, and what has happened lately, over HTTP."""
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from kala import __version__
 from kala.errors import StoreUnavailable
+from kala.values import label_limits
 
 from .server import Server, until
 
@@ -44,6 +46,28 @@ def test_what_is_on_and_what_waits_is_counted(server: Server) -> None:
     server.let_go()
     until(lambda: server.ask("GET", "/api/v1/node/").json["waiting"] == 0)
     until(lambda: server.ask("GET", "/api/v1/node/").json["running"] == 0)
+
+
+def test_limits_of_labels_are_shown_and_a_run_says_for_which_it_waits(
+    running: Callable[..., Server],
+) -> None:
+    server = running(limit_runs=label_limits("pool=reports:1,tenant=*:5"))
+    job = server.create(command="wait", overlap="allow", labels={"pool": "reports", "tenant": "a"})
+    server.ask("POST", f"/api/v1/job/start/{job}/?wait=false")
+    until(lambda: server.ask("GET", "/api/v1/node/").json["running"] == 1)
+    run = server.ask("POST", f"/api/v1/job/start/{job}/?wait=false").json["id"]
+    until(lambda: server.ask("GET", "/api/v1/node/").json["waiting"] == 1)
+    limits = server.ask("GET", "/api/v1/node/").json["limits"]
+    assert limits == [
+        {"label": "pool", "value": "reports", "limit": 1, "running": 1, "waiting": 1},
+        {"label": "tenant", "value": "a", "limit": 5, "running": 1, "waiting": 1},
+    ]
+    told = server.ask("GET", f"/api/v1/run/{run}/").json["run"]
+    assert (told["state"], told["reason"]) == ("waiting", "label limit: pool=reports")
+    assert "with the label pool=reports are on as may be (--limit-runs)" in told["explanation"]
+    server.let_go()
+    nobody = [{"label": "pool", "value": "reports", "limit": 1, "running": 0, "waiting": 0}]
+    until(lambda: server.ask("GET", "/api/v1/node/").json["limits"] == nobody)
 
 
 def test_while_the_database_is_away_it_tells_of_itself(server: Server) -> None:

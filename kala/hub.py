@@ -70,7 +70,7 @@ class Listener:
         while True:
             # Nothing has been taken here, so that nothing is lost when the task is cancelled
             await trio.lowlevel.checkpoint()
-            while (frame := self._hub.after(self._position)) is None:
+            while (frame := self._next()) is None:
                 if self._hub.closed:
                     raise StopAsyncIteration
                 await self._more()
@@ -78,6 +78,13 @@ class Listener:
             picked = self._picked(frame)
             if picked is not None:
                 return picked
+
+    def _next(self) -> Frame | None:
+        try:
+            return self._hub.after(self._position)
+        except Lagged:
+            self._hub.cut_off += 1
+            raise
 
     async def _more(self) -> None:
         self._wake, self.waits = trio.Event(), True
@@ -124,6 +131,7 @@ class Hub:
         self._told = 0  # the number of the last one that went out
         self._frames: dict[int, Frame] = {}  # by the number before their first
         self._listeners: set[Listener] = set()
+        self.cut_off = 0  # listeners, since they lagged
         self._published = trio.Event()
         self._gathers = False
 

@@ -5,12 +5,14 @@ lose it. Nothing is started unless the lease is valid by the monotonic clock. On
 at once, by its boot, pid namespace, pid and start time; elsewhere its lease must run out.
 """
 
+import errno
 import logging
 import os
 import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -29,6 +31,7 @@ TTL = 15.0
 """Seconds that a lease lasts; renewed three times in that."""
 AGAIN = 1.0
 """Seconds until one that could not be renewed is tried again."""
+NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 
 class Instance(Struct, frozen=True):
@@ -52,7 +55,10 @@ class Instance(Struct, frozen=True):
         if self.host == socket.gethostname() and self.boot and self.boot != boot():
             return False  # the host has restarted since
         if self.is_beside_us():
-            return self.pid_start == process_start(self.pid)
+            try:
+                return self.pid_start == process_start(self.pid)
+            except OSError:
+                return True  # it cannot be known now
         return self.until > now
 
     def is_beside_us(self) -> bool:
@@ -74,6 +80,7 @@ class Lease:
         self._shared = False
         self._heard_since: Moment | None = None  # by the database's clock: since then it has answered
         self.fault: KalaError | None = None
+        self.renewals = self.failures = self.losses = 0  # since the start; losses: it was taken for dead
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.instance = self._fresh()
@@ -87,7 +94,7 @@ class Lease:
             boot=boot(),
             namespace=pid_namespace(),
             pid=pid,
-            pid_start=process_start(pid) or 0,
+            pid_start=_own_start(pid),
             started=0,
             until=0,
         )
@@ -99,6 +106,10 @@ class Lease:
     def valid(self) -> bool:
         """Runs may be started."""
         return time.monotonic() < self._valid_until
+
+    def remaining(self) -> float:
+        """Seconds for which runs may be started, unless it is renewed."""
+        return max(self._valid_until - time.monotonic(), 0.0)
 
     async def wait_valid(self) -> None:
         """Return when runs may be started."""
@@ -144,14 +155,17 @@ class Lease:
             is_written = self._write(self.instance)
         except (StoreUnavailable, StoreRefused) as fault:
             self.fault, self._heard_since = fault, None
+            self.failures += 1
             raise
         self.fault = None
         if self._heard_since is None:
             self._heard_since = now
         if is_written:
+            self.renewals += 1
             self._valid_until = asked + TTL
             return
         self._valid_until = 0.0
+        self.losses += 1
         log.error("instance %s was taken for dead; going on as another", self.instance.id)
         self.instance, self._revision = self._fresh(), 0
         self.renew()
@@ -255,6 +269,7 @@ def _decoded(stored: Stored) -> Instance | None:
         return None
 
 
+@cache  # it stays so: later, with no descriptor left, it could not be known, and others would be taken for dead
 def boot() -> str:
     """Names this start of the kernel; empty where it cannot be known."""
     try:
@@ -263,6 +278,7 @@ def boot() -> str:
         return ""
 
 
+@cache
 def pid_namespace() -> str:
     """Names the namespace in which pids mean something; empty where it cannot be known."""
     try:
@@ -271,10 +287,18 @@ def pid_namespace() -> str:
         return ""
 
 
+@cache
+def _own_start(pid: int) -> int:
+    return process_start(pid) or 0
+
+
 def process_start(pid: int) -> int | None:
-    """When a living process started, in clock ticks since boot: with the pid it names one process."""
+    """When a living process started, in clock ticks since boot: with the pid it names one process. Raises `OSError`
+    when there is no descriptor to look."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
+    except OSError as error:
+        if error.errno in NO_DESCRIPTOR:
+            raise
         return None
     return None if fields[0] in "ZX" else int(fields[19])

@@ -153,6 +153,35 @@ def test_a_restarted_host_and_a_gone_process_are_seen_at_once(driver: MemoryDriv
     assert not replace(here.instance, until=now + 1, ended=True).lives(now)
 
 
+NO_DESCRIPTORS = """
+import os, resource
+from kala.drivers.memory import MemoryDriver
+from kala.lease import Instance, Lease, boot, process_start
+from kala.processes.leftovers import leftovers
+
+here = Lease(MemoryDriver(), "here")
+beside = Lease(here._driver, "beside us")
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+try:
+    os.open("/dev/null", os.O_RDONLY)
+    raise SystemExit("a descriptor is left")
+except OSError:
+    pass
+print(beside.instance.lives(here._driver.now()), here._fresh().pid_start == here.instance.pid_start > 0)
+try:
+    print(leftovers(["run-1"]))
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it looks into /proc")
+def test_without_a_descriptor_nobody_is_taken_for_dead() -> None:
+    done = subprocess.run([sys.executable, "-c", NO_DESCRIPTORS], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "True True\nToo many open files\n", done.stderr
+
+
 def test_records_of_the_long_dead_go_and_unreadable_ones_stay(
     driver: MemoryDriver, hands: Hands, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import outcome
 import trio
 
+from kala import threads
 from kala.clock import Clock, Moment
 from kala.drivers.contract import Conflict, Driver, Element, RunPage, RunQuery, Stored
 from kala.drivers.unfinished import refuse_unfinished
@@ -48,13 +49,14 @@ class Store:
     def __init__(
         self, driver: Driver, clock: Clock, hub: Hub, in_thread: Threads | None = None, *, spool: Spool | None = None
     ) -> None:
-        write_in: Threads = in_thread or partial(trio.to_thread.run_sync, limiter=trio.CapacityLimiter(1))
-        read_in: Threads = in_thread or partial(trio.to_thread.run_sync, limiter=trio.CapacityLimiter(AT_ONCE))
-        self._aside_in: Threads = in_thread or partial(trio.to_thread.run_sync, limiter=trio.CapacityLimiter(2))
+        write_in: Threads = in_thread or partial(threads.in_thread, limiter=trio.CapacityLimiter(1))
+        read_in: Threads = in_thread or partial(threads.in_thread, limiter=trio.CapacityLimiter(AT_ONCE))
+        self._aside_in: Threads = in_thread or partial(threads.in_thread, limiter=trio.CapacityLimiter(2))
         self._driver, self._clock = driver, clock
         self._keeper = Keeper(spool, self._aside_in)
         self._writer = Writer(driver, clock, hub, write_in, self._changed, self._keeper)
         self._health = self._writer.health
+        self.commits, self.spooled = self._writer.commits, self._keeper.spooled  # for who counts
         self._read = Reader(self._health, read_in).read
         self.roster = self._writer.roster
         self.told: Callable[[Record | None, Record | None], None] = lambda before, after: None

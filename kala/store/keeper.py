@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import trio
 
@@ -25,6 +25,14 @@ class Waiting:
 
     def __init__(self, result: Result) -> None:
         self.result, self.since, self.kept = result, trio.current_time(), False
+
+
+class Spooled(NamedTuple):
+    """Results that are not durable yet, how many of them are in the spool, and its bytes."""
+
+    waiting: int
+    kept: int
+    size: int
 
 
 class Keeper:
@@ -126,6 +134,11 @@ class Keeper:
     def path(self) -> Path | None:
         """The file, when there is one."""
         return None if self.spool is None else self.spool.path
+
+    def spooled(self) -> Spooled:
+        """How much waits. Without a spool nobody counts."""
+        size = 0 if self.spool is None else self.spool.size
+        return Spooled(len(self._waiting), sum(one.kept for one in self._waiting.values()), size)
 
     async def left(self) -> list[Left]:
         """What earlier starts have left; to be closed."""

@@ -1,6 +1,7 @@
 """All job records in memory, and what is derived from them: children, failure jobs' users, totals. Plain data,
 changed by the store's writer alone."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -32,6 +33,8 @@ class Roster:
         self.busy: set[str] = set()  # whose records have open runs, or owe something
         self.gapped: set[str] = set()  # whose records have a range that grows
         self.waiting = 0  # runs that wait
+        self.waits: Counter[str] = Counter()  # the same, by their reasons; of those that there are
+        self.owed = 0  # notifications
         self._open: dict[str, str] = {}  # the job of every run that is not in the history: open ones, growing ranges
         self._coming = Agenda()  # the next occurrence of every enabled job
         self._dormant = Agenda()  # and of every disabled one
@@ -77,6 +80,7 @@ class Roster:
     def put(self, record: Record) -> None:
         """Enter a record in place of the one with its id."""
         self._leave(record.id)
+        self.owed += len(record.notices)
         if record.open or record.outbox or record.notices:
             self.busy.add(record.id)
         else:
@@ -87,7 +91,9 @@ class Roster:
             self.gapped.discard(record.id)
         for run in record.open:
             self._open[run.id] = record.id
-            self.waiting += run.state is State.WAITING
+            if run.state is State.WAITING:
+                self.waiting += 1
+                self.waits[run.reason] += 1
         if record.gap is not None:
             self._open[record.gap.id] = record.id
         if record.deleted is not None:
@@ -127,10 +133,16 @@ class Roster:
 
     def _leave(self, job_id: str) -> None:
         record = self.get(job_id)
+        if record is not None:
+            self.owed -= len(record.notices)
         if record is not None and self._open:
             for run in record.open:
                 self._open.pop(run.id, None)
-                self.waiting -= run.state is State.WAITING
+                if run.state is State.WAITING:
+                    self.waiting -= 1
+                    self.waits[run.reason] -= 1
+                    if not self.waits[run.reason]:
+                        del self.waits[run.reason]
             if record.gap is not None:
                 self._open.pop(record.gap.id, None)
         record = self.jobs.get(job_id)
@@ -149,6 +161,10 @@ class Roster:
     def coming(self, count: int) -> list[tuple[Moment, Record]]:
         """The enabled jobs that are due next, and when, in order."""
         return [(at, self.jobs[job_id]) for at, job_id in self._coming.first(count)]
+
+    def first_due(self) -> Moment | None:
+        """The earliest moment for which an enabled job has no claim yet, be it past."""
+        return self._coming.head()
 
     def totals(self) -> Totals:
         """In constant time, however many jobs there are."""

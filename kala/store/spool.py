@@ -76,6 +76,11 @@ class Spool:
         self._descriptor = -1
         self._size = 0  # of what is written and synced
 
+    @property
+    def size(self) -> int:
+        """Bytes that are kept."""
+        return 0 if self.path is None else self._size
+
     def append(self, results: Sequence[Result]) -> None:
         """Returns when they are on the disk. Raises `OSError`; then none of them is there."""
         if self._descriptor < 0:

@@ -20,6 +20,7 @@ from kala.events import Event
 from kala.hub import Hub
 from kala.job import Record, decode_record, replace
 from kala.store.batch import Answered, Batch, Decide, Request
+from kala.store.commits import Commits
 from kala.store.health import Health
 from kala.store.keeper import Keeper
 from kala.store.proof import Covered, is_another, refuse_older
@@ -48,7 +49,7 @@ class Writer:
         self, driver: Driver, clock: Clock, hub: Hub, in_thread: Threads, changed: Changed, keeper: Keeper
     ) -> None:
         self._driver, self._clock, self._hub, self._changed = driver, clock, hub, changed
-        self._keeper = keeper
+        self._keeper, self.commits = keeper, Commits()
         self.in_thread = in_thread
         self.roster = Roster()
         self.health = Health(driver, clock, hub, lambda: self._wake.set())
@@ -163,8 +164,9 @@ class Writer:
 
     def _commit_parts(self, batch: Batch) -> list[Conflict | None]:
         answers: list[Conflict | None] = []
-        for part in in_parts(batch.elements, self._driver.max_batch, self._driver.max_batch_bytes):
-            answers += self._driver.commit(part)
+        with self.commits.counted(len(batch.requests), answers):
+            for part in in_parts(batch.elements, self._driver.max_batch, self._driver.max_batch_bytes):
+                answers += self._driver.commit(part)
         return answers
 
     def _conclude(self, batch: Batch, answers: list[Conflict | None]) -> list[Request]:

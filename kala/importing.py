@@ -13,15 +13,17 @@ import msgspec
 import trio
 from msgspec import Raw, Struct
 
+from kala.client.access import Access
+from kala.client.access import client as client_for
 from kala.client.faults import refusal
 from kala.client.server import base_of
 from kala.clock import Clock
-from kala.daemon import new_driver
 from kala.errors import Invalid, KalaError, SettingsError, StoreRefused, shortened
 from kala.hub import Hub
 from kala.intake import ImportReport, take_in
 from kala.lease import Lease
 from kala.logs import escaped
+from kala.parts import new_driver
 from kala.portions import Portion, portions
 from kala.settings import Settings
 from kala.store import Store
@@ -51,12 +53,6 @@ class Source(Struct):
     portions: list[Portion]
 
 
-class Named(Struct):
-    """The member of a job by which people know it."""
-
-    name: str = ""
-
-
 class ImportStopped(KalaError):
     """The import came to an end before all jobs were dealt with. `report` says what became of the others."""
 
@@ -71,17 +67,20 @@ def read_source(source: str) -> Source:
     Raises `SettingsError` when they cannot be had.
     """
     data = _fetched(source) if re.match("https?://", source, re.IGNORECASE) else _read(source)
+    return source_in(data, source)
+
+
+def source_in(data: bytes, source: str) -> Source:
+    """The jobs in what was read from `source`. Raises `SettingsError` when any of it is not what it should be, so that
+    no import ends in the middle for that."""
     try:
         listing = msgspec.json.decode(data, type=Listing)
+        names = {job_id: _name(raw) for job_id, raw in listing.jobs.items()}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{source} does not hold what GET {API} answers: {_fault_of(data, error)}") from None
     if listing.next is not None:
         raise SettingsError(f"{source} holds one page of a list: take the whole one, without limit and after")
-    return Source(
-        count=len(listing.jobs),
-        names={job_id: _name(raw) for job_id, raw in listing.jobs.items()},
-        portions=list(portions(listing.jobs)),
-    )
+    return Source(count=len(listing.jobs), names=names, portions=list(portions(listing.jobs)))
 
 
 def _fault_of(data: bytes, error: Exception) -> str:
@@ -93,10 +92,10 @@ def _fault_of(data: bytes, error: Exception) -> str:
 
 
 def _name(raw: Raw) -> str:
-    try:
-        return msgspec.json.decode(raw, type=Named).name
-    except msgspec.DecodeError:
-        return ""
+    """A job's name; empty where it has none. Decodes all of it: what is passed over as `Raw` need not be JSON."""
+    job = msgspec.json.decode(raw)
+    name = job.get("name") if isinstance(job, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def _read(source: str) -> bytes:
@@ -121,13 +120,12 @@ def _fetched(url: str) -> bytes:
     return answer.content
 
 
-def into_daemon(url: str, source: Source, done: Done) -> ImportReport:
+def into_daemon(url: str, source: Source, done: Done, access: Access) -> ImportReport:
     """Hand all jobs to a daemon that runs. Raises `ImportStopped`."""
     report = ImportReport([], {})
-    if not re.match("https?://", url, re.IGNORECASE):
-        raise SettingsError(f"--to {url}: the address of a daemon begins with http://")
-    address = f"{base_of(url)}{API}import/"
-    with httpx2.Client(timeout=TIMEOUT) as client:
+    opened, base = client_for(base_of(url), access, TIMEOUT, flag="--to")
+    address = f"{base}{API}import/"
+    with opened as client:
         for portion in source.portions:
             try:
                 answer = client.post(address, content=portion.data, headers={"Content-Type": "application/json"})

@@ -162,6 +162,7 @@ def test_a_second_time_takes_nothing_twice(tmp_path: Path) -> None:
         (b'{"jobs": []}', "jobs: must be an object of jobs by id"),
         (b'{"jobs": {}, "next": "A"}', "one page of a list"),
         (b"<html>", "is not JSON"),
+        (b'{"jobs": {"A": {"name": "a", "command": "true"}, "B": {"note": "\xff"}}}', "is not JSON"),
     ],
 )
 def test_a_file_of_something_else(tmp_path: Path, text: bytes, said: str) -> None:
@@ -183,7 +184,7 @@ def test_a_file_of_something_else(tmp_path: Path, text: bytes, said: str) -> Non
         ((), "Missing argument"),
         ((str(RECORDED), "--no-persist"), "there is nothing to import into"),
         ((str(RECORDED), "--jobdb", "postgres", "--jobdb-address", "here:there"), "'there' is not a port"),
-        ((str(RECORDED), "--to", "new:8000"), "the address of a daemon begins with http://"),
+        ((str(RECORDED), "--to", "new:8000"), "--to new:8000: the address of a daemon is like http://127.0.0.1:8000"),
         ((str(RECORDED), "--to", "http://127.0.0.1:1", "--bolt-path", "x"), "leave out bolt_path"),
         ((str(RECORDED), "--port", "1"), "No such option"),
     ],

@@ -1,6 +1,5 @@
 """Requests to a daemon and its answers, over one kept connection. Synchronous; safe for several threads."""
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,10 +10,8 @@ from urllib.parse import quote
 import httpx2
 import msgspec
 
-from kala import __version__
-from kala.calls.proxies import Proxies
+from kala.client.access import Access, client
 from kala.client.faults import Ambiguous, Answered, NoSuchJob, Unreachable, refusal
-from kala.errors import SettingsError
 
 PAGE = 1_000
 """Jobs or runs in a page when all are read: what a daemon gives at most."""
@@ -33,26 +30,16 @@ class Found(NamedTuple):
 
 
 class Server:
-    """A daemon at `url`, which may be that of its API. A context manager, or `close` it.
+    """A daemon at `url`, which may be that of its API, or `unix:/path`. A context manager, or `close` it.
 
     All methods raise `Unreachable`, and `Answered` for what the daemon refuses. Proxies come from the environment, and
     this host is never proxied. `seconds` bounds the wait for each answer, and for each piece of a stream.
     """
 
-    def __init__(self, url: str, *, seconds: float = ANSWER) -> None:
+    def __init__(self, url: str, access: Access | None = None, *, seconds: float = ANSWER) -> None:
         self.url = base_of(url)
-        try:
-            parsed = httpx2.URL(self.url)
-        except httpx2.InvalidURL as error:
-            raise SettingsError(f"--url {url}: {error}") from None
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise SettingsError(f"--url {url}: the address of a daemon is like http://127.0.0.1:8000")
-        self._client = httpx2.Client(
-            headers={"User-Agent": f"kala/{__version__}"},
-            proxy=Proxies(os.environ).for_url(parsed),
-            timeout=httpx2.Timeout(seconds, connect=min(CONNECT, seconds)),
-            trust_env=False,  # proxies are ours; a password for this host may stand in .netrc for something else
-        )
+        timeout = httpx2.Timeout(seconds, connect=min(CONNECT, seconds))
+        self._client, self._address = client(self.url, access or Access(), timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +65,7 @@ class Server:
         with self._mapped():
             answer = self._client.request(
                 method,
-                f"{self.url}/api/v1{path}",
+                f"{self._address}/api/v1{path}",
                 params=given(params),
                 content=None if body is None else msgspec.json.encode(body),
                 headers={"Content-Type": "application/json", **(headers or {})} if body is not None else headers,
@@ -96,7 +83,7 @@ class Server:
         """The answer to a GET, to be read as it comes. `seconds` None: a piece may take as long as it likes."""
         with self._mapped():
             timeout = httpx2.Timeout(seconds, connect=CONNECT)
-            address = f"{self.url}/api/v1{path}"
+            address = f"{self._address}/api/v1{path}"
             with self._client.stream("GET", address, params=given(params), timeout=timeout) as answer:
                 if answer.status_code >= 400:
                     answer.read()

@@ -2,7 +2,8 @@
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,9 +13,12 @@ from trio_websocket import (
     ConnectionClosed,
     ConnectionRejected,
     HandshakeError,
+    WebSocketConnection,
     open_websocket_url,
+    wrap_client_stream,
 )
 
+from kala.client.access import Access, socket_of
 from kala.client.faults import Unreachable, refusal
 from kala.client.server import Params, base_of, given
 from kala.events import HELLO, RELOAD
@@ -39,18 +43,26 @@ class Batch(msgspec.Struct):
 
 
 class Stream:
-    """Events from `url` that fit `filters` (type, job, label). Each batch is sent to `out`, `hello` and `reload`
-    included: who takes them slowly slows the daemon, which cuts off who is too slow. `changed` gets a sentence when the
-    connection does: empty while it stands.
+    """Events from `url`, as `access` gets there, that fit `filters` (type, job, label). Each batch is sent to `out`,
+    `hello` and `reload` included: who takes them slowly slows the daemon, which cuts off who is too slow. `changed`
+    gets a sentence when the connection does: empty while it stands.
 
     `run` never returns. It raises `Unreachable` when there never was a connection, and `Answered` when the daemon
     refuses what is asked for.
     """
 
     def __init__(
-        self, url: str, filters: Params, out: "trio.MemorySendChannel[list[Event]]", changed: Callable[[str], None]
+        self,
+        url: str,
+        filters: Params,
+        out: "trio.MemorySendChannel[list[Event]]",
+        changed: Callable[[str], None],
+        access: Access | None = None,
     ) -> None:
         self._url, self._filters, self._out, self._changed = base_of(url), filters, out, changed
+        access = access or Access()
+        self._trust = access.trust_for(self._url)
+        self._headers = [(name.encode(), value.encode()) for name, value in access.headers.items()]
         self._after = ""
         self._delay = FIRST_DELAY
         self._greeted = False
@@ -67,10 +79,10 @@ class Stream:
     async def _connection(self) -> str:
         """One connection to its end, and why it ended."""
         pairs = [*given(self._filters), *([("after", self._after)] if self._after else [])]
-        address = "ws" + self._url.removeprefix("http") + "/api/v1/events/" + (f"?{urlencode(pairs)}" if pairs else "")
+        resource = "/api/v1/events/" + (f"?{urlencode(pairs)}" if pairs else "")
         try:
             with trio.fail_after(CONNECT) as patience:
-                async with open_websocket_url(address, max_message_size=MAX_MESSAGE) as connection:
+                async with self._opened(resource) as connection:
                     while True:
                         message = await connection.get_message()
                         patience.deadline = math.inf
@@ -90,6 +102,26 @@ class Stream:
         except msgspec.MsgspecError:
             return "it says what is not an event"
 
+    @asynccontextmanager
+    async def _opened(self, resource: str) -> AsyncIterator[WebSocketConnection]:
+        path = socket_of(self._url)
+        if not path:
+            address = "ws" + self._url.removeprefix("http") + resource
+            async with open_websocket_url(
+                address, self._trust, extra_headers=self._headers, max_message_size=MAX_MESSAGE
+            ) as connection:
+                yield connection
+            return
+        try:
+            async with await trio.open_unix_socket(path) as stream, trio.open_nursery() as nursery:
+                connection = await wrap_client_stream(
+                    nursery, stream, "localhost", resource, extra_headers=self._headers, max_message_size=MAX_MESSAGE
+                )
+                async with connection:
+                    yield connection
+        except BaseExceptionGroup as group:
+            raise only(group) from None
+
     async def _take(self, message: str | bytes) -> None:
         events = msgspec.json.decode(message, type=Batch).events
         if events and events[0]["type"] in (HELLO, RELOAD):
@@ -98,3 +130,9 @@ class Stream:
         if events:
             self._after = events[-1]["id"]
             await self._out.send(events)
+
+
+def only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error in a nursery's group: here one ends it."""
+    first = group.exceptions[0]
+    return only(first) if isinstance(first, BaseExceptionGroup) else first

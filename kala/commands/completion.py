@@ -32,11 +32,11 @@ def names_of_jobs(ctx: click.Context, param: click.Parameter, incomplete: str) -
     """Names of jobs that begin so; nothing when no daemon answers in time: a shell cannot be told why."""
     from kala.client.faults import Answered, Unreachable
     from kala.client.server import Server
-    from kala.commands.session import URL
+    from kala.commands.session import URL, access_of
     from kala.errors import SettingsError
 
     try:
-        with Server(ctx.params.get("url") or URL, seconds=PATIENCE) as server:
+        with Server(ctx.params.get("url") or URL, access_of(ctx.params), seconds=PATIENCE) as server:
             page = server.jobs_page(MOST, q=incomplete or None)
     except (Unreachable, Answered, SettingsError):
         return []

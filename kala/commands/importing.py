@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from kala.commands.exits import FAILED, REFUSED, USAGE, Stopped
-from kala.commands.session import URL, Session, ending
+from kala.commands.session import URL, Session, access_of, ending
 from kala.commands.settingsflags import SETTINGS_FILE, SettingsCommand, given_flags
 
 
@@ -63,8 +63,8 @@ def import_(
     if system or time_zone or dry_run:
         raise click.UsageError("--system, --time-zone and --dry-run go with --crontab only")
     from kala import config, importing
-    from kala.daemon import new_driver
     from kala.errors import SettingsError, StoreRefused, StoreUnavailable
+    from kala.parts import new_driver
 
     flags, fault = given_flags(ctx, given), ""
     try:
@@ -74,7 +74,7 @@ def import_(
         jobs = importing.read_source(source)
         with importing.progress(jobs) as done:
             if target is not None:
-                report = importing.into_daemon(target, jobs, done)
+                report = importing.into_daemon(target, jobs, done, access_of({}))
             else:
                 report = importing.into_database(settings, jobs, done)
     except SettingsError as error:

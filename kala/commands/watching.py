@@ -77,7 +77,7 @@ class Lines:
         send, receive = trio.open_memory_channel[list[Event]](0)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ended_by_signal, nursery, code)
-            nursery.start_soon(Stream(self._session.url, self._filters, send, self._changed).run)
+            nursery.start_soon(Stream(self._session.url, self._filters, send, self._changed, self._session.access).run)
             async for batch in receive:
                 for event in batch:
                     self._write(json.dumps(event) if self._session.as_json else await self._line(event))
@@ -145,7 +145,9 @@ class View:
         with Terminal() as terminal:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(ended_by_signal, nursery, code, terminal)
-                nursery.start_soon(Stream(self._session.url, self._filters, send, self._changed).run)
+                nursery.start_soon(
+                    Stream(self._session.url, self._filters, send, self._changed, self._session.access).run
+                )
                 nursery.start_soon(self._keep_fresh)
                 nursery.start_soon(self._resized)
                 if terminal.keys is not None:

@@ -9,7 +9,7 @@ import logging
 import os
 from contextlib import suppress
 from math import inf
-from socket import SO_SNDBUF, SOL_SOCKET
+from socket import AF_UNIX, SO_SNDBUF, SOL_SOCKET
 
 import h11
 import trio
@@ -25,6 +25,7 @@ from wsproto.connection import ConnectionState as Shake
 from kala.web.http1 import Http1
 from kala.web.limits import GuardConfig
 from kala.web.problems import error_body
+from kala.web.tls import KeptOpen, secured
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ REFUSING = 64
 """Connections above the limit that are told so at a time; what comes beyond is closed without a word."""
 
 NEAR = 256 << 10  # bytes that the system may hold of a stream without end; Linux takes it twice
+
+PIECE = 64 << 10  # bytes that are encrypted, and waited for, at a time
 
 LINGER_BYTES = 4 << 20
 """What is read of a request that was answered early, so that its sender gets to read the answer."""
@@ -42,9 +45,12 @@ class Connection(TCPServer):
 
     config: GuardConfig
     protocol: Http1  # type: ignore[assignment]  # hypercorn's wrapper would switch to HTTP/2
-    stream: trio.SocketStream  # type: ignore[assignment]  # never TLS: a proxy in front has that
+    stream: "trio.SocketStream | trio.SSLStream[KeptOpen]"  # type: ignore[assignment]
 
     async def run(self) -> None:
+        assert isinstance(self.stream, trio.SocketStream)  # noqa: S101  # hypercorn's listeners are plain
+        self.transport = self.stream  # what is below TLS, if there is TLS
+        self.socket = self.transport.socket
         self.turn = trio.CancelScope()  # one read, and the handling of what it read
         self.sending: trio.CancelScope | None = None
         self.closing = False  # by us
@@ -54,7 +60,8 @@ class Connection(TCPServer):
         self.phase, self.since, self.received = "new", trio.current_time(), 0
         try:
             if self.config.admit(self):
-                await self._converse()
+                if await self._secure():
+                    await self._converse()
             else:
                 await self._turn_away()
         except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
@@ -65,12 +72,26 @@ class Connection(TCPServer):
             log.debug("a connection failed", exc_info=group)
         finally:
             self.leave()
-            self.stream.socket.close()
+            self.socket.close()
+
+    async def _secure(self) -> bool:
+        """Make the handshake, where there is TLS; False when nothing more is to be said here."""
+        context = self.config.tls_context()
+        if context is None:
+            return True
+        made = None
+        with trio.CancelScope(deadline=self.since + self.config.limits.head) as self.turn:
+            made = await secured(self.transport, context)
+        if made is None or self.closing:
+            await self._linger()
+            return False
+        self.stream = made
+        return True
 
     async def _converse(self) -> None:
-        socket = self.stream.socket
-        client = parse_socket_addr(socket.family, socket.getpeername())
-        server = parse_socket_addr(socket.family, socket.getsockname())
+        family = self.socket.family
+        client = ("unix", 0) if family == AF_UNIX else parse_socket_addr(family, self.socket.getpeername())
+        server = parse_socket_addr(family, self.socket.getsockname())
         with trio.CancelScope() as life:
             async with TaskGroup() as self._task_group:
                 self.protocol = Http1(
@@ -79,7 +100,7 @@ class Connection(TCPServer):
                     self.context,
                     self._task_group,
                     ConnectionState({"connection": self}),
-                    False,
+                    self.stream is not self.transport,
                     client,
                     server,
                     self.protocol_send,
@@ -106,9 +127,9 @@ class Connection(TCPServer):
                 await self._too_slow()
                 break
         await self.protocol.handle(Closed())
-        if not gone:
-            await self._linger()
-        self.stream.socket.close()  # what goes on for this connection has nobody to talk to
+        if not gone and (self.phase not in ("new", "idle") or self.stream is not self.transport):
+            await self._linger()  # where nothing is under way, nothing can be lost, and there may be many of these
+        self.socket.close()  # what goes on for this connection has nobody to talk to
 
     async def take(self, data: bytes) -> None:
         """Deal with what was read; empty: the peer has ended its side."""
@@ -132,25 +153,30 @@ class Connection(TCPServer):
             return  # h11 has nothing to say at the end of a message of known length
         async with self.send_lock:
             data, self._unsent = self._unsent + data, b""
-            deadline = min(trio.current_time() + self.config.limits.send, self.config.stop_at)
-            with trio.CancelScope(shield=True, deadline=deadline) as self.sending:
+            whole = memoryview(data)
+            with trio.CancelScope(shield=True) as self.sending:
                 try:
-                    await self.stream.send_all(data)
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    for start in range(0, len(data), PIECE):
+                        patience = trio.current_time() + self.config.limits.send
+                        self.sending.deadline = min(patience, self.config.stop_at)
+                        await self.stream.send_all(whole[start : start + PIECE])
+                except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+                    # Busy: the end is being sent, and nothing may follow it
                     self.sending.cancel()
                     await trio.lowlevel.checkpoint()
         if self.sending.cancelled_caught:
+            self.config.slow += trio.current_time() >= self.sending.deadline
             self.closing = True
-            self.stream.socket.close()
+            self.socket.close()
             await self.protocol.handle(Closed())
             self.turn.cancel()
 
     def send_nowait(self, data: bytes) -> bool:
         """Send `data`, what does not fit as soon as it does. False: nothing of it was sent, and `send` is to do it."""
-        if self.closing or self._unsent or self.send_lock.locked():
+        if self.closing or self._unsent or self.send_lock.locked() or self.stream is not self.transport:
             return False
         try:
-            sent = os.write(self.stream.socket.fileno(), data)
+            sent = os.write(self.socket.fileno(), data)
         except OSError:
             return False  # it takes nothing now, or never again, as `send` will find
         if sent < len(data):
@@ -165,7 +191,7 @@ class Connection(TCPServer):
     def keep_near(self) -> None:
         """Let the system hold no more than `NEAR` bytes for the peer: who does not read is noticed the sooner."""
         with suppress(OSError):  # the peer went
-            self.stream.setsockopt(SOL_SOCKET, SO_SNDBUF, NEAR)
+            self.socket.setsockopt(SOL_SOCKET, SO_SNDBUF, NEAR)
 
     def be_patient(self, patient: bool) -> None:
         """From now on, or no longer, whoever reads the body says how long its sender may take."""
@@ -214,6 +240,7 @@ class Connection(TCPServer):
         return "body" if connection.their_state is h11.SEND_BODY else "answer"
 
     async def _too_slow(self) -> None:
+        self.config.slow += self.phase in ("head", "body")
         if self.phase in ("head", "body") and self.protocol.connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             await self.send(plain_answer(b"408 Request Timeout", "the request came too slowly"))
 
@@ -223,18 +250,23 @@ class Connection(TCPServer):
         left = LINGER_BYTES
         with trio.move_on_after(self.config.limits.linger):
             try:
-                await self.stream.send_eof()
-                while left > 0 and (data := await self.stream.receive_some(MAX_RECV)):
+                if self.stream is not self.transport:
+                    await self.stream.aclose()  # says so to the peer, and no more
+                await self.transport.send_eof()
+                while left > 0 and (data := await self.transport.receive_some(MAX_RECV)):
                     left -= len(data)
             except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
                 return
 
     async def _turn_away(self) -> None:
+        self.config.refused += 1
         if self.config.refusing >= REFUSING:
             return
         self.config.refusing += 1
         try:
             with trio.move_on_after(self.config.limits.linger):
+                if not await self._secure():
+                    return
                 text = f"too many connections at once (the limit is {self.config.most})"
                 await self.stream.send_all(plain_answer(b"503 Service Unavailable", text, b"Retry-After: 1\r\n"))
                 await self._linger()

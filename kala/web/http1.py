@@ -5,6 +5,7 @@ become 64 MB. What cannot be read is answered in JSON. Written against hypercorn
 """
 
 from itertools import chain
+from typing import Any
 
 import h11
 from hypercorn.events import Closed, Event, RawData
@@ -13,6 +14,7 @@ from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from hypercorn.protocol.ws_stream import WSStream
 
+from kala.web.limits import GuardConfig
 from kala.web.problems import error_body
 
 FAULTS = {
@@ -26,10 +28,28 @@ HYPERCORNS_OWN = [(b"content-length", b"0"), (b"connection", b"close")]
 """The headers of the answers that hypercorn makes up itself."""
 
 
+class Conversation(h11.Connection):
+    """What follows a client's last request, of which it has said so, is passed over (RFC 9112, 9.6): h11 takes it for a
+    fault, which would be answered in place of that request."""
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        if self.their_state is h11.MUST_CLOSE and self.trailing_data[0]:
+            return h11.NEED_DATA
+        return super().next_event()
+
+
 class Http1(H11Protocol):
     """One connection's protocol."""
 
+    config: GuardConfig
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.connection = Conversation(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
+
     async def handle(self, event: Event) -> None:
+        if isinstance(event, RawData) and event.data and self.connection.their_state is h11.MUST_CLOSE:
+            return
         try:
             if isinstance(event, RawData) and event.data and isinstance(self.connection, H11WSConnection):
                 await self._refuse_early_frames()
@@ -50,6 +70,10 @@ class Http1(H11Protocol):
     async def _check_protocol(self, event: h11.Request) -> None:
         if event.http_version not in (b"1.1", b"1.0"):
             raise h11.RemoteProtocolError(FAULTS[505], error_status_hint=505)
+        names = {name for name, _ in event.headers}
+        if b"transfer-encoding" in names and (b"content-length" in names or event.http_version == b"1.0"):
+            # A proxy in front may have believed the other one, and taken the rest for another's request (RFC 9112, 6.1)
+            raise h11.RemoteProtocolError(FAULTS[400], error_status_hint=400)
 
     async def _create_stream(self, request: h11.Request) -> None:
         if any(name == b"sec-websocket-extensions" for name, _ in request.headers):
@@ -74,6 +98,7 @@ class Http1(H11Protocol):
             raise h11.RemoteProtocolError(FAULTS[400])
 
     async def _send_error_response(self, status_code: int) -> None:
+        self.config.unreadable += 1
         headers, body = self._fault(status_code)
         response = h11.Response(
             status_code=status_code, headers=list(chain(headers, self.config.response_headers("h11")))

@@ -2,7 +2,9 @@
 
 import logging
 import resource
+from collections.abc import Callable
 from math import inf
+from ssl import SSLContext
 from typing import Protocol
 
 import trio
@@ -12,6 +14,9 @@ from msgspec import Struct
 
 class Connection(Protocol):
     """What is asked of a connection (`guard.py`) here."""
+
+    phase: str
+    since: float  # when that began
 
     def leave(self) -> None:
         """Make room: it is idle."""
@@ -30,6 +35,7 @@ class Limits(Struct, frozen=True):
     """Seconds, but for the last two."""
 
     head: float = 10  # for a request's head, from its first byte; and for the first byte of a new connection
+    first: float = 1  # for the first byte of a new connection, where there are as many as may be
     idle: float = 75  # between requests
     body: float = 20  # for a body, and a second more for each `rate` bytes that have come
     send: float = 20  # for the peer to take a piece (64 KB at most) of an answer
@@ -42,12 +48,17 @@ class Limits(Struct, frozen=True):
 class GuardConfig(Config):
     """hypercorn's settings, and what all connections of a server share."""
 
-    def __init__(self, limits: Limits, sockets: Sockets) -> None:
+    def __init__(
+        self, limits: Limits, sockets: Sockets, tls_context: Callable[[], SSLContext | None] = lambda: None
+    ) -> None:
         self.limits = limits
+        self.tls_context = tls_context  # of a connection that comes now; None: plain
         self.most = limits.connections or open_files_share()
         self.connections: set[Connection] = set()
         self.idle: dict[Connection, None] = {}  # the longest idle first
         self.refusing = 0
+        # Since the start: connections above the limit and cut off for slowness, requests that were no HTTP
+        self.refused = self.slow = self.unreadable = 0
         self.stop_at = inf
         self._sockets = sockets
         self.graceful_timeout = limits.graceful
@@ -62,12 +73,16 @@ class GuardConfig(Config):
         return self._sockets
 
     def admit(self, connection: Connection) -> bool:
-        """There is room for one more, if need be that of the longest idle."""
-        if len(self.connections) >= self.most and self.idle:
-            next(iter(self.idle)).leave()
+        """There is room for one more, if need be that of the longest idle, or of one that has said nothing yet."""
+        if len(self.connections) >= self.most:
+            now = trio.current_time()
+            leaving = (one for one in self.idle if one.phase != "new" or now - one.since >= self.limits.first)
+            if (longest := next(leaving, None)) is not None:
+                longest.leave()
         if len(self.connections) >= self.most:
             return False
         self.connections.add(connection)
+        self.idle[connection] = None
         return True
 
     def stop(self) -> None:

@@ -2,19 +2,26 @@
 
 import errno
 import ipaddress
+import logging
 import socket
+import stat
 from functools import partial
 
 import trio
 from hypercorn.config import Sockets
 from hypercorn.trio import run as hypercorn_run
 from hypercorn.trio import serve as hypercorn_serve
-from quart_trio import QuartTrio
 
 from kala.errors import SettingsError
 from kala.settings import Settings
+from kala.values import UNIX
+from kala.web.app import WebApp
 from kala.web.limits import GuardConfig, Limits
 from kala.web.shortway import ShortWay
+from kala.web.tls import ServerTls
+from kala.web.unixsocket import UnixSocket
+
+log = logging.getLogger(__name__)
 
 SILENCE = 30
 """Seconds: a peer that acknowledges nothing for so long is gone, as is an idle one that answers no probe."""
@@ -24,32 +31,41 @@ NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 async def serve(
-    app: QuartTrio,
+    app: WebApp,
     settings: Settings,
     *,
     stop: trio.Event,
+    tls: ServerTls | None = None,
     limits: Limits | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` until `stop` is set, and `limits.graceful` seconds more for requests in progress.
 
     Started with the URLs at which it listens, once it does. Raises `SettingsError`, saying what to do, when the
-    address cannot be had, or should not be.
+    address cannot be had, or should not be. `tls` is asked for each connection anew; None: as the settings say.
     """
-    sockets = await listen(settings)
-    config = GuardConfig(limits or Limits(), Sockets([], sockets, []))
+    kept = tls or ServerTls(settings)
+    place = unix_socket(settings)
+    sockets = await listen(settings) if place is None else [place.socket]
+    warn_of_listeners(settings, sockets, is_secure=kept.context is not None)
+    config = GuardConfig(limits or Limits(), Sockets([], sockets, []), lambda: kept.context)
+    app.traffic.connections = config
     # hypercorn has no setting for the class of its connections: this name is where its server looks it up
     hypercorn_run.TCPServer = ShortWay  # type: ignore[attr-defined]
 
     async def stopped() -> None:
         await stop.wait()
+        if place is not None:
+            place.remove()
         config.stop()
 
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(partial(hypercorn_serve, app, config, shutdown_trigger=stopped))
-            task_status.started([url_of(one) for one in sockets])
+            task_status.started([url_of(one, is_secure=kept.context is not None) for one in sockets])
     finally:
+        if place is not None:
+            place.remove()
         for one in sockets:
             one.close()
 
@@ -66,10 +82,11 @@ async def listen(settings: Settings) -> list[socket.socket]:
         ) from None
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
     exposed = [str(address[0]) for _, address in addresses if not is_loopback(str(address[0]))]
-    if exposed and not settings.insecure:
+    if exposed and not (has_tokens(settings) or settings.insecure):
         raise SettingsError(
-            f"listening on {exposed[0]} would let everyone who reaches it run commands here: take "
-            "--interface 127.0.0.1, or say --insecure to do it all the same"
+            f"listening on {exposed[0]} would let everyone who reaches it run commands here: give tokens with "
+            "--tokens-file (`kala token new` makes them), or take --interface 127.0.0.1, or say --insecure to do it "
+            "all the same"
         )
     sockets: list[socket.socket] = []
     try:
@@ -124,6 +141,31 @@ def is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
-def url_of(one: socket.socket) -> str:
+def unix_socket(settings: Settings) -> UnixSocket | None:
+    """The socket that the settings name, if it is one of a path."""
+    path = settings.interface.removeprefix(f"{UNIX}:")
+    return UnixSocket(path, settings.socket_mode) if path != settings.interface else None
+
+
+def has_tokens(settings: Settings) -> bool:
+    return bool(settings.tokens_file or settings.tokens)
+
+
+def warn_of_listeners(settings: Settings, sockets: list[socket.socket], *, is_secure: bool) -> None:
+    """Say in the log what others can do with these sockets that may not be meant."""
+    for one in sockets:
+        if one.family == socket.AF_UNIX:
+            if settings.socket_mode & stat.S_IWOTH and not has_tokens(settings):
+                log.warning(
+                    "everybody on this machine can run commands here: no tokens, --socket-mode 660 keeps them off"
+                )
+        elif has_tokens(settings) and not is_secure and not is_loopback(one.getsockname()[0]):
+            log.warning("tokens travel in the clear to %s: give --tls-cert, or have a proxy with TLS", url_of(one))
+
+
+def url_of(one: socket.socket, *, is_secure: bool = False) -> str:
+    if one.family == socket.AF_UNIX:
+        return f"{UNIX}:{one.getsockname()}"
+    scheme = "https" if is_secure else "http"
     host, port = one.getsockname()[:2]
-    return f"http://[{host}]:{port}" if one.family == socket.AF_INET6 else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if one.family == socket.AF_INET6 else f"{scheme}://{host}:{port}"

@@ -124,7 +124,7 @@ class ShortWay(Connection):
             "http_version": "1.1",
             "asgi": {"spec_version": "2.1", "version": "3.0"},
             "method": head.method,
-            "scheme": "http",
+            "scheme": "https" if self.protocol.ssl else "http",
             "path": unquote(path.decode("ascii")),
             "raw_path": path,
             "query_string": query,

@@ -99,16 +99,18 @@ async def dropping(receive: ASGIReceiveCallable | None) -> AsyncIterator[None]:
 
 
 def path_of(target: str) -> str:
-    """The path of a request's target, which may be a whole URL (RFC 9112, 3.2.2); anything else is at no path."""
+    """The path of a request's target, which may be a whole URL (RFC 9112, 3.2.2); anything else is at no path.
+
+    So is what begins with two slashes: the routes would be found all the same, and their limits not."""
     if target.startswith("/"):
-        return target
+        return "/*" if target.startswith("//") else target
     url = re.fullmatch(r"https?://(?:[^/\[\]]+|\[[0-9a-f:.]+\](?::\d+)?)(/.*)?", target, re.IGNORECASE | re.DOTALL)
-    return "/*" if url is None else url[1] or "/"
+    return "/*" if url is None else path_of(url[1] or "/")
 
 
 def comes_slowly(path: str) -> bool:
-    """A batch of jobs, which is read as it comes."""
-    return path.rstrip("/") == "/api/v1/job/batch"
+    """A batch of jobs, which is read as it comes; perhaps below a prefix."""
+    return path.rstrip("/").endswith("/api/v1/job/batch")
 
 
 LASTING = ("/job", "/run", "/next", "/events", "/output")

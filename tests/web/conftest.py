@@ -1,9 +1,12 @@
 """Servers for tests."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from missing import missing
+from servers.certificates import Certificates, certificates
 
 from kala.settings import Settings
 from kala.web import serve as serving
@@ -37,6 +40,21 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
 @pytest.fixture
 def server(running: Callable[..., Server]) -> Server:
     return running()
+
+
+@pytest.fixture(scope="session")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Certificates of a server at 127.0.0.1 and of a client. Without openssl the test is skipped, and fails when `CI`
+    is set."""
+    if shutil.which("openssl") is None:
+        missing("openssl is not installed: scripts/services installs it")
+    return certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def secure(running: Callable[..., Server], certs: Certificates) -> Server:
+    """A server with TLS."""
+    return running(tls_cert=certs.server, tls_key=certs.server_key)
 
 
 @pytest.fixture(params=["short way", "hypercorn's way"])

@@ -12,10 +12,19 @@ from kala.web.limits import Limits
 from .server import DEADLINE, LIMITS, Server, connections, request, until
 
 
-def test_idle_connections_end(running: Callable[..., Server]) -> None:
+@pytest.fixture(params=["plain", "TLS"])
+def way(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Settings of a server."""
+    if request.param == "plain":
+        return {}
+    certs = request.getfixturevalue("certs")
+    return {"tls_cert": certs.server, "tls_key": certs.server_key}
+
+
+def test_idle_connections_end(running: Callable[..., Server], way: dict[str, str]) -> None:
     # given a connection that has had its answer
-    server = running(Limits(idle=0.3, linger=0.2, head=5))
-    connection = socket.create_connection(server.address, timeout=DEADLINE)
+    server = running(Limits(idle=0.3, linger=0.2, head=5), **way)
+    connection = server.dial()
     connection.sendall(request())
     assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
     # when nothing more comes, then the server closes it
@@ -76,11 +85,11 @@ def fill(server: Server) -> None:
 
 
 @pytest.mark.slow
-def test_a_peer_that_reads_nothing_is_cut_off(running: Callable[..., Server]) -> None:
+def test_a_peer_that_reads_nothing_is_cut_off(running: Callable[..., Server], way: dict[str, str]) -> None:
     # given a list larger than all buffers
-    server = running(Limits(send=0.5, graceful=0.5, linger=0.2))
+    server = running(Limits(send=0.5, graceful=0.5, linger=0.2), **way)
     fill(server)
-    stalled = socket.create_connection(server.address, timeout=DEADLINE)
+    stalled = server.dial()
     stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     # when its reader stalls
     stalled.sendall(request(b"GET /api/v1/job/ HTTP/1.1"))
@@ -89,7 +98,7 @@ def test_a_peer_that_reads_nothing_is_cut_off(running: Callable[..., Server]) ->
     assert server.ask("GET", "/healthz").status == 200
     until(lambda: not connections(server))
     # and when another stalls as the server stops, it does not hold that up
-    again = socket.create_connection(server.address, timeout=DEADLINE)
+    again = server.dial()
     again.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     again.sendall(request(b"GET /api/v1/job/ HTTP/1.1"))
     until(lambda: len(connections(server)) == 1)
@@ -100,9 +109,46 @@ def test_a_peer_that_reads_nothing_is_cut_off(running: Callable[..., Server]) ->
     again.close()
 
 
-def test_above_the_limit_idle_connections_make_room_and_busy_ones_do_not(running: Callable[..., Server]) -> None:
+@pytest.mark.slow
+def test_a_peer_that_reads_slowly_but_reads_gets_all(running: Callable[..., Server], way: dict[str, str]) -> None:
+    # given a list that the application sends in pieces of megabytes
+    server = running(Limits(send=1.0, linger=0.2), **way)
+    fill(server)
+    slow = server.dial()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 << 10)
+    # when its reader takes longer for one than it may for 64 KB
+    slow.sendall(request(b"GET /api/v1/job/ HTTP/1.1", b"Connection: close"))
+    begun, answer = time.monotonic(), bytearray()
+    while data := slow.recv(65_536):
+        answer += data
+        time.sleep(len(data) / 4e6)
+    # then it has all of it all the same
+    assert answer.endswith(b"}}\r\n0\r\n\r\n")
+    assert time.monotonic() - begun > 2.5
+    slow.close()
+
+
+@pytest.mark.parametrize(("first", "status"), [(0, 200), (60, 503)])
+def test_above_the_limit_who_has_said_nothing_for_long_enough_makes_room(
+    running: Callable[..., Server], first: float, status: int
+) -> None:
+    # given as many connections as may be, none of which has said anything
+    server = running(Limits(connections=3, first=first, linger=0.2, graceful=0.5))
+    silent = [socket.create_connection(server.address, timeout=DEADLINE) for _ in range(3)]
+    until(lambda: len(connections(server)) == 3)
+    # then one more is served in place of the first of them, if that was silent for so long
+    assert server.ask("GET", "/healthz").status == status
+    if status == 200:
+        assert silent[0].recv(1) == b""
+    for one in silent:
+        one.close()
+
+
+def test_above_the_limit_idle_connections_make_room_and_busy_ones_do_not(
+    running: Callable[..., Server], way: dict[str, str]
+) -> None:
     # given as many connections as may be, all idle
-    server = running(Limits(connections=3, linger=0.2, graceful=0.5))
+    server = running(Limits(connections=3, linger=0.2, graceful=0.5), **way)
     kept = []
     for _ in range(3):
         one = server.connect()

@@ -2,13 +2,17 @@
 
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from servers.certificates import Certificates
 
 from kala.errors import SettingsError
+from kala.roles import Role
 from kala.settings import Settings
+from kala.tokens import new_token
 from kala.web.serve import listen
 
 from .server import Server
@@ -49,13 +53,21 @@ def test_a_port_in_use_is_named(running: Callable[..., Server]) -> None:
 def test_it_does_not_listen_where_others_reach_it(interface: str) -> None:
     said = refusal(interface=interface)
     assert interface in said
-    assert "--insecure" in said
+    for way_out in "--tokens-file", "kala token new", "--interface 127.0.0.1", "--insecure":
+        assert way_out in said
 
 
-def test_unless_told_to(running: Callable[..., Server]) -> None:
-    server = running(interface="0.0.0.0", insecure=True)
+@pytest.mark.parametrize("way", ["insecure", "tokens", "tokens_file"])
+def test_unless_told_to_or_there_are_tokens(running: Callable[..., Server], tmp_path: Path, way: str) -> None:
+    secret, token = new_token("me", Role.READ)
+    file = tmp_path / "tokens"
+    file.touch(0o600)
+    file.write_text(token.line())
+    given = {"insecure": True, "tokens": token.line(), "tokens_file": str(file)}
+    server = running(interface="0.0.0.0", **{way: given[way]})
     with socket.create_connection(("127.0.0.1", server.address[1])) as connection:
-        connection.sendall(b"GET /api/v1/stats/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        shown = f"Authorization: Bearer {secret}\r\n" if way != "insecure" else ""
+        connection.sendall(f"GET /api/v1/stats/ HTTP/1.1\r\nHost: 127.0.0.1\r\n{shown}\r\n".encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
 
 
@@ -64,6 +76,20 @@ def test_an_address_that_is_not_here_is_named(interface: str) -> None:
     said = refusal(interface=interface, insecure=True)
     assert interface in said
     assert "--interface" in said
+
+
+def test_tokens_in_the_clear_are_told(
+    running: Callable[..., Server], certs: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    secure = {"tls_cert": certs.server, "tls_key": certs.server_key}
+    tokens = new_token("me", Role.READ)[1].line()
+    for given in ({"interface": "127.0.0.1"}, {"interface": "0.0.0.0", **secure}):
+        running(tokens=tokens, **given)
+        assert "in the clear" not in caplog.text
+    running(interface="0.0.0.0", insecure=True)
+    assert "in the clear" not in caplog.text
+    server = running(interface="0.0.0.0", tokens=tokens)
+    assert f"tokens travel in the clear to {server.urls[0]}" in caplog.text
 
 
 def test_a_second_server_after_the_first_takes_its_port_at_once(running: Callable[..., Server]) -> None:

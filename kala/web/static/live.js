@@ -1,7 +1,7 @@
 // The one connection: events over a websocket. It comes back by itself, with growing delays, and goes on after the last
 // event that was heard; where that is too long ago, everything that is shown is read again.
 
-import { address, reload, set, setServerTime, state, take } from "./base.js";
+import { address, get, reload, set, setServerTime, state, take } from "./base.js";
 
 const FIRST = 500; // ms until the first new attempt, doubled with each up to the last
 const LAST = 30_000;
@@ -15,7 +15,7 @@ let last = ""; // the id of the last event
 
 export function connect() {
   clearTimeout(timer);
-  const url = new URL(address("/events/", { after: last }), location.href);
+  const url = new URL(address("/events/", { after: last }));
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   const mine = new WebSocket(url);
   socket = mine;
@@ -55,6 +55,7 @@ function heard(events) {
 }
 
 function lost() {
+  get("/session/").catch(() => {}); // who may not come in any more is led to the login; what else is wrong, `connect` finds
   socket = null;
   clearTimeout(watch);
   // spread, so that all pages do not come back to a restarted daemon at once

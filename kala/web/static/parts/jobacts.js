@@ -1,6 +1,6 @@
 // What can be done with jobs of a list, one by one or with a selection. Jobs are briefs: {id, name, dependent_jobs, …}.
 
-import { ask, button, h, jobPath, link, number, plural, put, say, send, short } from "../base.js";
+import { API, ask, button, h, jobPath, link, number, plural, put, say, send, short } from "../base.js";
 
 const AT_A_TIME = 6;
 
@@ -102,5 +102,5 @@ export function picking({ jobs, changed, touch }) {
 // What stands where there are no jobs to show.
 export const firstJob = (text) => [
   h("p", text, h("a", { href: link("edit") }, "Make one with the form"), ", or in a shell:"),
-  h("pre", { tabindex: 0 }, `curl ${location.origin}/api/v1/job/ -d '{"name": "hello", "command": "echo hello", "schedule": "* * * * *"}'`),
+  h("pre", { tabindex: 0 }, `curl ${API}/job/ -d '{"name": "hello", "command": "echo hello", "schedule": "* * * * *"}'`),
 ];

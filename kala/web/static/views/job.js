@@ -1,7 +1,7 @@
 // One job: what became of it, what comes, what it is, and what it hangs together with.
 
 import {
-  act, at, badge, bind, button, bytes, countdown, duration, every, fill, get, go, growing, h, here, jobPath, keyed,
+  act, API, at, badge, bind, button, bytes, countdown, duration, every, fill, get, go, growing, h, here, jobPath, keyed,
   link, localFull, number, put, reader, refill, retitle, short, subscribe, unread,
 } from "../base.js";
 import { draftOf, plain } from "../parts/fields.js";
@@ -93,7 +93,7 @@ export function open(root, params, signal) {
   const faults = h("div.fault", { role: "status" });
   const spans = h("select", { onchange: () => go(address({ span: spans.value })) }, Object.entries(SPANS).map(([value, [text]]) => h("option", { value }, text)));
   const line = timeline();
-  const none = h("p", "It has not run yet. By hand: ", h("code", `curl -X POST ${location.origin}/api/v1${jobPath(id, "start")}`));
+  const none = h("p", "It has not run yet. By hand: ", h("code", `curl -X POST ${API}${jobPath(id, "start")}`));
   const coming = h("div");
   const moments = table(COMING, "at");
   const facts = h("div");

@@ -54,6 +54,7 @@ class KalaProcess:
     ) -> None:
         self.folder, self.flags, self.command, self.patience = folder, flags, command, patience
         self.log_file = folder / "kala.log"
+        self.headers: dict[str, str] = {}  # of every request
         self._mark = str(uuid4())
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("KALA_")}
         self.environment = {
@@ -180,7 +181,7 @@ class KalaProcess:
         connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=DEADLINE)
         try:
             data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-            connection.request(method, path, data, headers or {})
+            connection.request(method, path, data, self.headers | (headers or {}))
             response = connection.getresponse()
             return response, response.read()
         finally:
@@ -246,7 +247,7 @@ class KalaProcess:
         return self.process
 
     def _address(self) -> str:
-        found = re.search(r'listening at (http://[^\s"]+)', self.log())
+        found = re.search(r'listening at ((?:https?://|unix:)[^\s"]+)', self.log())
         return found[1] if found else ""
 
     def _still_running(self, condition: Callable[[], T], what: str) -> T:

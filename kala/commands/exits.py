@@ -5,10 +5,11 @@
 | 0 | all is well |
 | 1 | what was asked for failed: a run did, some of several were refused; a bug |
 | 2 | wrong usage, settings or definitions; of `kala serve` also: its port is in use |
-| 3 | the server cannot be reached, or its database is away; of `serve`, `import` and `move`: the database refused |
+| 3 | the server cannot be reached, or its database is away; of `serve` and what takes a database: it refused |
 | 4 | there is no such job or run |
 | 5 | not in this state: it is disabled, has ended, is paused, or was changed meanwhile |
-| 130 | Ctrl-C: a run that was waited for goes on; `kala move`, given again, goes on |
+| 6 | not allowed: a token is needed, is not known, or its role may not do this |
+| 130 | Ctrl-C: a run that was waited for goes on; `kala move` or `restore`, given again, goes on |
 """
 
 from collections.abc import Mapping
@@ -16,12 +17,18 @@ from typing import IO, Any
 
 import click
 
-FAILED, USAGE, REFUSED, NOT_FOUND, CONFLICT = 1, 2, 3, 4, 5
+FAILED, USAGE, REFUSED, NOT_FOUND, CONFLICT, DENIED = 1, 2, 3, 4, 5, 6
 INTERRUPTED = 130
 AWAY = REFUSED
 """A server, and its database, are nothing that the command line can have any better."""
 
-BY_STATUS = {400: USAGE, 404: NOT_FOUND, 409: CONFLICT, 412: CONFLICT, 413: USAGE, 502: AWAY, 503: AWAY, 504: AWAY}
+BY_STATUS = (
+    dict.fromkeys((400, 413), USAGE)
+    | dict.fromkeys((401, 403, 429), DENIED)
+    | {404: NOT_FOUND}
+    | dict.fromkeys((409, 412), CONFLICT)
+    | dict.fromkeys((502, 503, 504), AWAY)
+)
 """By the status of an answer; all others are `FAILED`."""
 
 

@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator
 
+import msgspec
 from quart import Response, request
 
+from kala.audit import About
 from kala.web.compress import WORTH, gzipped, gzipped_chunks, wants_gzip
 from kala.web.problems import JSON
 
@@ -38,6 +40,11 @@ def in_pieces(pieces: AsyncIterator[bytes], media_type: str = JSON, headers: dic
         headers["Content-Encoding"] = "gzip"
         pieces = gzipped_chunks(pieces)
     return Response(pieces, 200, headers, content_type=media_type)
+
+
+def did(**facts: str | int) -> None:
+    """Say what this request has done, for the audit log: `job`, `run` or `jobs`."""
+    request.scope["state"]["about"] = msgspec.convert(facts, About)
 
 
 async def body_sent() -> bytes:

@@ -2,10 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from quart import Quart
-
-from kala.web import output, routes, streams
+from kala.web import metrics, output, streams
 from kala.web.batch import Batches
+from kala.web.door import Door
 from kala.web.jobs import Jobs
 from kala.web.lists import Lists
 from kala.web.node import NodeRoutes
@@ -14,13 +13,14 @@ from kala.web.outlook import OutlookRoutes
 from kala.web.routes import Route
 from kala.web.runs import Runs
 from kala.web.schedules import Schedules
+from kala.web.session import SessionRoutes
 from kala.web.state import State
 
 if TYPE_CHECKING:
     from kala.service import Service
 
 
-def table(service: "Service") -> list[Route]:
+def table(service: "Service", door: Door) -> list[Route]:
     """All routes."""
     found = [
         *Lists(service).routes(),
@@ -33,10 +33,7 @@ def table(service: "Service") -> list[Route]:
         *output.routes(service),
         *State(service).routes(),
         *NodeRoutes(service).routes(),
+        *metrics.routes(service),
+        *SessionRoutes(door).routes(),
     ]
     return with_document(found)
-
-
-def add_routes(app: Quart, service: "Service") -> None:
-    """Add all routes."""
-    routes.add(app, table(service))

@@ -4,14 +4,17 @@ from typing import TYPE_CHECKING, Any
 
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart import Response, has_request_context, request, websocket
-from quart_trio import QuartTrio
 
 from kala.settings import Settings
+from kala.tokens import Tokens
 from kala.web import api, live, pages
+from kala.web.door import ANYBODY, Door, Roles, Who
+from kala.web.forwarded import Forwarded
 from kala.web.gate import Gate
+from kala.web.measured import MeasuredApp
 from kala.web.problems import JSON, Problem, Refused, problem_of
-from kala.web.routes import ROOT
-from kala.web.whole import Incoming, WholeConnection, WholeRequest, body_of, comes_slowly, dropping, path_of
+from kala.web.routes import ROOT, add
+from kala.web.whole import Incoming, WholeConnection, WholeRequest, body_of, comes_slowly, dropping, may_last, path_of
 
 if TYPE_CHECKING:
     from kala.service import Service
@@ -30,16 +33,19 @@ SECURITY = (
 """Of every answer. Pages have a Content-Security-Policy besides (`pages.py`)."""
 
 
-class WebApp(QuartTrio):
+class WebApp(MeasuredApp):
     """The application. `asgi_app` is what stands before Quart's own."""
 
     asgi_http_class = WholeConnection
     request_class = WholeRequest
 
-    def __init__(self, service: "Service", settings: Settings) -> None:
+    def __init__(self, service: "Service", settings: Settings, door: Door) -> None:
         super().__init__("kala.web", static_folder=None, template_folder=None)
-        self.service = service
-        self.gate = Gate(settings.interface, settings.allowed_hosts)
+        self.service, self.traffic = service, service.metrics.traffic
+        self.gate, self.door = Gate(settings.interface, settings.allowed_hosts), door
+        self.forwarded = Forwarded(settings.trusted_proxies, settings.path_prefix)
+        self.traffic.door = door
+        self.roles: Roles  # when the routes are known
         self.under_way: set[str] = set()  # of the routes in `LONG`
         self.url_map.strict_slashes = False  # both forms are served: a redirected POST loses its body
         self.url_map.merge_slashes = False
@@ -51,26 +57,62 @@ class WebApp(QuartTrio):
             await super().asgi_app(scope, receive, send)
             return
 
+        status = 0
+
         async def guarded(message: Any) -> None:
+            nonlocal status
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 message["headers"] = [*message["headers"], *SECURITY]
+                status = message["status"]
+                self.door.note(scope, status)
             await send(message)
 
+        try:
+            if scope["type"] == "http":
+                scope["path"] = path_of(scope["path"])
+            self.forwarded.rewrite(scope)
+            who = self._let_in(scope)
+        except Refused as fault:
+            await self._turn_away(fault, scope, receive, guarded)
+            return
         if scope["type"] == "websocket":
-            if (fault := self.gate.refusal(scope)) is not None:
-                await receive()
-                await refuse_websocket(fault, guarded)
-            else:
+            with self.door.while_welcome(who):
                 await super().asgi_app(scope, receive, guarded)
             return
-        scope["path"] = path_of(scope["path"])
+        try:
+            if may_last(scope):
+                with self.door.while_welcome(who):
+                    await self._answer(scope, receive, guarded)
+            else:
+                await self._answer(scope, receive, guarded)
+        finally:
+            if not status:
+                self.door.note(scope, 0)  # its client has gone before there was an answer
+
+    def _let_in(self, scope: Any) -> Who:
+        """Who has sent this; raises `Refused` when it may not be answered."""
+        if (fault := self.gate.refusal(scope)) is not None:
+            raise fault
+        needed = self.roles.needed(scope) if self.door.tokens.demanded else None
+        who = ANYBODY if needed is None else self.door.who(scope)
+        scope["state"] = {**scope["state"], "who": who}
+        if needed is not None:
+            self.door.demand(who, needed)
+        return who
+
+    async def _turn_away(self, fault: Refused, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await refuse_websocket(fault, send)
+        else:
+            await refuse(problem_of(fault, ""), receive, send)
+
+    async def _answer(self, scope: Any, receive: Any, guarded: Any) -> None:
         path = scope["path"].rstrip("/")
         long = path if path in LONG and scope["method"] == "POST" else ""
-        fault = self.gate.refusal(scope)
-        if fault is None and long in self.under_way:
+        if long in self.under_way:
             fault = Refused(503, f"another {LONG[long]} is under way", {"Retry-After": "5"})
-        if fault is not None:
-            await refuse(problem_of(fault, ""), receive, guarded)
+            await self._turn_away(fault, scope, receive, guarded)
             return
         if not long:
             await self._with_body(BODY_LIMIT, scope, receive, guarded)
@@ -114,12 +156,16 @@ class WebApp(QuartTrio):
                 connection.be_patient(False)
 
 
-def create_app(service: "Service", settings: Settings) -> WebApp:
-    """The application over `service`. `settings`: `interface` and `allowed_hosts` name this server."""
-    app = WebApp(service, settings)
-    api.add_routes(app, service)
+def create_app(service: "Service", settings: Settings, door: Door | None = None) -> WebApp:
+    """The application over `service`. `settings`: `interface` and `allowed_hosts` name this server. Without a `door`
+    everybody who gets here may do everything."""
+    door = door or Door(service.clock, Tokens())
+    app = WebApp(service, settings, door)
+    table = api.table(service, door)
+    add(app, table)
     live.add_routes(app, service)
-    pages.add_routes(app)
+    pages.add_routes(app, settings.path_prefix)
+    app.roles = Roles(app.url_map, {one.name: one.needs for one in table} | dict.fromkeys(pages.NAMES))
 
     async def failed(error: Exception) -> Response:
         asked = request if has_request_context() else websocket

@@ -14,7 +14,7 @@ from quart import Response, request
 
 from kala.errors import Invalid, KalaError, NotJson
 from kala.job import Record
-from kala.web.answers import NDJSON, in_pieces
+from kala.web.answers import NDJSON, did, in_pieces
 from kala.web.elements import BLANKS, LARGEST, Broken, Cutter, Element, Items, Lines
 from kala.web.jobs import NEW_JOB
 from kala.web.problems import JSON, Refused, error_object
@@ -74,6 +74,7 @@ class Batches:
             raise Refused(415, "a packed body is not taken here: send it as it is")
         batch = Batch(self.service, request.scope["state"]["incoming"])
         await batch.take(of_lines=request.mimetype == NDJSON)
+        did(jobs=batch.made)
         return in_pieces(batch.told(), NDJSON)
 
 
@@ -87,6 +88,7 @@ class Batch:
         self._group: list[tuple[int, NewJob | KalaError]] = []
         self._answers: deque[bytes] = deque()
         self._size = 0
+        self.made = 0  # jobs
 
     async def take(self, *, of_lines: bool) -> None:
         """Make the jobs of the body. What was whole before it broke off, or an array was no JSON any more, is made all
@@ -146,6 +148,7 @@ class Batch:
             new: NewJob | KalaError
             try:
                 new = read_job(data, now=self._service.clock.now(), default_owner=owner)
+                new.warnings.extend(await self._service.secrets.warnings(new.job))
             except NotJson:
                 if not isinstance(self._cutter, Lines):
                     raise Broken(number, NO_JSON) from None
@@ -164,11 +167,13 @@ class Batch:
         if not group:
             return
         try:
-            made = iter(await self._service.create_many([new for _, new in group if isinstance(new, NewJob)]))
+            came = await self._service.create_many([new for _, new in group if isinstance(new, NewJob)])
         except KalaError as fault:
             if not self._answers:
                 raise
             raise Broken(group[0][0], str(fault)) from None
+        self.made += sum(isinstance(one, Record) for one in came)
+        made = iter(came)
         self._tell([_line(number, new, next(made) if isinstance(new, NewJob) else new) for number, new in group])
         if self._size > ANSWERS:
             raise Broken(group[-1][0] + 1, "the answers are too large: send the rest, from here on, in another request")

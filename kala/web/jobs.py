@@ -7,8 +7,9 @@ from quart import Response
 
 from kala.errors import StoreRefused, StoreUnavailable
 from kala.job import MAX_RESULTS, Record, unpacked
+from kala.roles import Role
 from kala.web import routes
-from kala.web.answers import STALE_ABOUT, answer, body_sent, nothing, stale_when
+from kala.web.answers import STALE_ABOUT, answer, body_sent, did, nothing, stale_when
 from kala.web.parameters import IDEMPOTENCY_KEY, Parameter, asked, flag
 from kala.web.routes import ROOT, Answer, Route
 from kala.wire.checks import members_schema
@@ -115,9 +116,15 @@ class Jobs:
                 {202: Answer("It is recorded.", Started), 204: Answer("It has ended, and so has all that it set off.")},
                 parameters=(WAIT, IDEMPOTENCY_KEY),
                 faults=(400, 404, 409),
+                role=Role.RUN,
             ),
-            Route("POST", f"{ROOT}/job/disable/<job_id>/", self.disable, "Disable a job.", done, faults=(404,)),
-            Route("POST", f"{ROOT}/job/enable/<job_id>/", self.enable, "Enable a job.", done, faults=(404,)),
+            *[
+                Route("POST", f"{ROOT}/job/{verb}/<job_id>/", view, about, done, faults=(404,), role=Role.RUN)
+                for verb, view, about in (
+                    ("disable", self.disable, "Disable a job."),
+                    ("enable", self.enable, "Enable a job."),
+                )
+            ],
         ]
 
     def _object(self, record: Record, rows: list[Row] | None) -> JobObject:
@@ -140,6 +147,8 @@ class Jobs:
         now = self.service.clock.now() if before is None else before.created
         new = read_job(await body_sent(), now=now, default_owner=self.service.default_owner)
         record = await self.service.create(new.job, disabled=new.disabled, key=key)
+        did(job=record.id)
+        new.warnings.extend(await self.service.secrets.warnings(new.job))
         return answer(encode(Created(record.id, new.warnings or UNSET)), 201)
 
     async def get(self, job_id: str) -> Response:
@@ -158,6 +167,7 @@ class Jobs:
             return new
 
         record = await self.service.edit(job_id, change, expected=expected)
+        warnings += await self.service.secrets.warnings(record.job)
         edited = JobAnswer(self._object(record, rows_of_results(record)), warnings or UNSET)
         return answer(encode(edited), headers={"ETag": etag(record)})
 
@@ -173,6 +183,7 @@ class Jobs:
         """204 when the run, and what it set off, has ended; with `?wait=false` 202 and the run's id, at once."""
         given = asked((WAIT, IDEMPOTENCY_KEY))
         run_id = await self.service.start(job_id, key=given["Idempotency-Key"])
+        did(run=run_id)
         if not given["wait"]:
             return answer(encode(Started(run_id)), 202)
         await self.service.wait_settled(job_id, run_id)

@@ -10,7 +10,7 @@ from quart import Response
 
 from kala.job import Record
 from kala.web import choosing, parameters, routes
-from kala.web.answers import answer, body_sent, in_pieces
+from kala.web.answers import answer, body_sent, did, in_pieces
 from kala.web.choosing import choose
 from kala.web.parameters import asked
 from kala.web.routes import ROOT, Answer, Route
@@ -134,6 +134,7 @@ class Lists:
             imported += read_imported(piece)
             await trio.lowlevel.checkpoint()
         report = await self.service.import_jobs(imported)
+        did(jobs=len(report.imported))
         return answer(encode(ImportAnswer(report.imported, report.refused)))
 
 

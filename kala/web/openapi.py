@@ -17,7 +17,9 @@ from kala.wire.jobjson import encode
 
 EVERYWHERE = {
     400: "The request cannot be taken as it is: `fields` names each fault.",
-    403: "Not under this name of the server, or not by a page of another origin.",
+    401: "A token is needed, and none was shown that is known.",
+    403: "Not under this name of the server, or not by a page of another origin, or not with the token's role.",
+    429: "Too many wrong tokens came from this address. `Retry-After` says when to try again.",
     503: "Not now: the daemon starts or stops, or its database is away. `Retry-After` says when to try again.",
 }
 """What every route may answer."""
@@ -65,13 +67,18 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Kala", "version": __version__, "description": _ABOUT},
+        "security": [{"token": []}, {}],
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
     }
 
 
 def _operation(route: Route, by_type: dict[Any, Schema], components: dict[str, Schema]) -> dict[str, Any]:
     made: dict[str, Any] = {"operationId": _id_of(route), "summary": route.about}
+    if route.needs is None:
+        made["security"] = []
+    else:
+        made["description"] = f"Where tokens are needed, one with the role `{route.needs}`."
     in_path = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _IN_PATH.findall(route.path)

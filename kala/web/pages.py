@@ -6,7 +6,7 @@ and never mix those of two versions. Comments and what is blank are left out on 
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
@@ -17,8 +17,11 @@ from werkzeug.exceptions import NotFound
 
 from kala.web.compress import gzipped, wants_gzip
 
-PAGE = "index.html"
+PAGE, LOGIN = "index.html", "login/index.html"
 ROOT = "/webui/static"
+PATHS = ("/", "/webui/", "/login/", f"{ROOT}/<version>/<path:path>")
+NAMES = ("page at /", "page", "login", "static")
+"""Of their routes, which need no token: they show nothing but themselves."""
 STYLES = "styles.css"
 """What all of `styles/` is sent as."""
 BASE = "base.js"
@@ -43,6 +46,9 @@ _IMPORT = re.compile(rb"^import [^;]*;$", re.MULTILINE)
 _COMMENT = re.compile(rb"/\*.*?\*/", re.DOTALL)
 _NEEDLESS = re.compile(rb";(?=})|(?<=})\n")
 """At the end of a block. Scripts are written so that they mean nothing there, which a test holds them to."""
+LONG = re.compile(rb"(?<=[=:,(\[])(true|false|undefined)(?=[,;)}\]])")
+SHORT = {b"true": b"!0", b"false": b"!1", b"undefined": b"void 0"}
+"""Words that are longer than they need be, where they are no part of a text, which the same test looks after."""
 _BLANK = re.compile(rb"(?<=[{};,:]) | (?=[{};])|;(?=\s*})")
 
 
@@ -56,17 +62,18 @@ class File(NamedTuple):
 
 
 class Files(NamedTuple):
-    """The page, and what it needs, by their paths below `ROOT/version/`."""
+    """The page, the login, and what they need, by their paths below `ROOT/version/`."""
 
     page: File
+    login: File
     others: dict[str, File]
     version: str
 
 
-def load() -> Files:
-    """Read them from the package."""
+def load(prefix: str = "") -> Files:
+    """Read them from the package. `prefix` is the path below which a proxy shows them."""
     contents = dict(sorted(_walk(resources.files("kala.web") / "static")))
-    page = contents.pop(PAGE)
+    page, login = contents.pop(PAGE), contents.pop(LOGIN)
     styles = [contents.pop(path) for path in list(contents) if path.startswith("styles/")]
     contents[STYLES] = b"".join(styles)  # in the order of their names
     scripts = [contents.pop(path.decode()) for path in PASSED_ON.findall(contents[BASE])]
@@ -77,14 +84,15 @@ def load() -> Files:
         version.update(b"%s\n%d\n%s" % (path.encode(), len(plain), plain))
     name = version.hexdigest()[:8]
     others = {path: _file(path, plain) for path, plain in contents.items()}
-    page = _REFERENCE.sub(rb"\g<1>%s/%s/" % (ROOT.encode(), name.encode()), page)
-    return Files(_file(PAGE, page), others, name)
+    folder = f"{prefix}{ROOT}/{name}/".encode()
+    page, login = (_REFERENCE.sub(rb"\g<1>" + folder, plain) for plain in (page, login))
+    return Files(_file(PAGE, page), _file(LOGIN, login), others, name)
 
 
 def spare(path: str, plain: bytes) -> bytes:
     """A file without its comments, and blanks that say nothing."""
     if path.endswith(".js"):
-        return _NEEDLESS.sub(b"", rjsmin.jsmin(plain))
+        return _NEEDLESS.sub(b"", LONG.sub(lambda word: SHORT[word[1]], rjsmin.jsmin(plain)))
     return _BLANK.sub(b"", b" ".join(_COMMENT.sub(b"", plain).split())) if path.endswith(".css") else plain
 
 
@@ -101,8 +109,8 @@ def _file(path: str, plain: bytes) -> File:
     return File(media_type, plain, gzipped(plain, level=9), hashlib.sha256(plain).hexdigest()[:32])
 
 
-def add_routes(app: Quart) -> None:
-    files = load()
+def add_routes(app: Quart, prefix: str = "") -> None:
+    files = load(prefix)
 
     async def page() -> Response:
         return send(files.page, "no-cache")
@@ -113,9 +121,12 @@ def add_routes(app: Quart) -> None:
         # a page that was loaded before an upgrade gets what there is now, and is not to keep it
         return send(files.others[path], FOR_EVER if version == files.version else "no-cache")
 
-    app.add_url_rule("/", "page at /", page)
-    app.add_url_rule("/webui/", "page", page)
-    app.add_url_rule(f"{ROOT}/<version>/<path:path>", "static", static)
+    async def login() -> Response:
+        return send(files.login, "no-cache")
+
+    views: tuple[Callable[..., Awaitable[Response]], ...] = (page, page, login, static)
+    for path, name, view in zip(PATHS, NAMES, views, strict=True):
+        app.add_url_rule(path, name, view)
 
 
 def send(file: File, keep: str) -> Response:

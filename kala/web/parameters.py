@@ -11,6 +11,7 @@ from werkzeug.datastructures import Headers, MultiDict
 
 from kala.clock import Moment, from_datetime
 from kala.errors import Invalid, shortened
+from kala.schedule.durations import EARLIEST, LATEST
 from kala.wire.checks import Schema, came
 
 DIGITS = 8
@@ -130,7 +131,10 @@ def moment(name: str, about: str) -> Parameter:
                 raise ValueError
             day, time, fraction, sign, offset = match.groups()
             east = "+00:00" if sign is None else f"{'-' if sign == '-' else '+'}{offset}"
-            return from_datetime(datetime.fromisoformat(f"{day}T{time}.{(fraction or '')[:6]:0<6}{east}"))
+            found = from_datetime(datetime.fromisoformat(f"{day}T{time}.{(fraction or '')[:6]:0<6}{east}"))
+            if not EARLIEST <= found <= LATEST:  # by its offset it is in the year 0, or in 10000
+                raise ValueError
+            return found
         except ValueError:
             fault = f"must be a time as in RFC 3339, such as 2030-01-31T08:00:00Z, not {came(given)}"
             raise ValueError(fault) from None

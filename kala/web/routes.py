@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from quart import Quart, Response
 
+from kala.roles import Role
 from kala.web.parameters import Parameter
 from kala.web.problems import JSON
 from kala.wire.checks import Schema
@@ -32,7 +33,8 @@ class Answer(msgspec.Struct, frozen=True):
 
 class Route(msgspec.Struct, frozen=True):
     """A path as Werkzeug writes it, one method, and the view for it. `faults` are the statuses above 399 that it
-    answers with beside those that every route may have."""
+    answers with beside those that every route may have. Who does not name a role means reading for GET, and else that
+    of admins; what `is_open` is for everybody."""
 
     method: str
     path: str
@@ -42,6 +44,15 @@ class Route(msgspec.Struct, frozen=True):
     parameters: tuple[Parameter, ...] = ()
     body: Body | None = None
     faults: tuple[int, ...] = ()
+    role: Role | None = None
+    is_open: bool = False
+
+    @property
+    def needs(self) -> Role | None:
+        """The role that it needs; None: nobody is asked."""
+        if self.is_open:
+            return None
+        return self.role or (Role.READ if self.method == "GET" else Role.ADMIN)
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from kala.drivers.contract import RunQuery
 from kala.errors import StoreRefused, StoreUnavailable
 from kala.history import Page
 from kala.job import Run, replace
+from kala.roles import Role
 from kala.states import State
 from kala.web import parameters
 from kala.web.answers import STALE_ABOUT, answer, in_pieces, stale_when
@@ -77,6 +78,7 @@ class Runs:
                 "End a run, and do not retry it: TERM to its processes, and KILL after a while.",
                 {202: Answer("It will end; the run as it now is.", RunAnswer)},
                 faults=(404, 409),
+                role=Role.RUN,
             ),
         ]
 

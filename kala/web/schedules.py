@@ -15,6 +15,7 @@ from kala.errors import Invalid
 from kala.forecast import first_in_time
 from kala.job import Job, Record
 from kala.ledger import expected, plan_of
+from kala.roles import Role
 from kala.web import parameters, routes
 from kala.web.answers import answer, body_sent
 from kala.web.parameters import asked
@@ -83,6 +84,7 @@ class Schedules:
                 coming,
                 body=routes.json(members_schema(PREVIEWED, ("schedule",))),
                 faults=(400, 413),
+                role=Role.READ,
             ),
         ]
 

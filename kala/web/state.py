@@ -7,6 +7,7 @@ from quart import Response
 
 from kala.clock import rfc3339, rfc3339_or_none
 from kala.errors import Invalid
+from kala.roles import Role
 from kala.web import routes
 from kala.web.answers import answer, body_sent
 from kala.web.routes import ROOT, Answer, Route
@@ -69,15 +70,17 @@ class State:
                 paused,
                 body=routes.json(members_schema(PAUSING), required=False),
                 faults=(400, 413),
+                role=Role.RUN,
             ),
-            Route("POST", f"{ROOT}/resume/", self.resume, "Let runs start again.", paused),
-            Route("GET", "/healthz/", self.healthz, "That it is alive.", {200: Answer("It is.", Health)}),
+            Route("POST", f"{ROOT}/resume/", self.resume, "Let runs start again.", paused, role=Role.RUN),
+            Route("GET", "/healthz/", self.healthz, "That it is alive.", {200: Answer("It is.", Health)}, is_open=True),
             Route(
                 "GET",
                 "/readyz/",
                 self.readyz,
                 "Whether it can run jobs.",
                 {200: Answer("It can.", Health), 503: Answer("It cannot.", NotReady)},
+                is_open=True,
             ),
         ]
 

@@ -14,8 +14,8 @@ def test_the_form_has_every_member_that_the_server_takes(window: Window, kala: K
     window.go("edit")
     table = window.evaluate_module("parts/fields.js", "(m) => ({job: m.FIELDS, notify: m.NOTIFY})")
     schema = kala.get("/openapi.json").json["components"]["schemas"]["NewJob"]["properties"]
-    call = schema.pop("remote_properties")["properties"]
-    known = {*schema, *(f"remote_properties.{part}" for part in call)}
+    parts = {name: schema.pop(name)["properties"] for name in ("remote_properties", "limits")}
+    known = {*schema, *(f"{name}.{part}" for name, inner in parts.items() for part in inner)}
     assert {one["path"] for one in table["job"]} == known
     assert {one["path"] for one in table["notify"]} == set(schema["notify"]["items"]["properties"])
     for one in table["job"]:
@@ -84,7 +84,8 @@ def test_every_group_of_a_local_job(window: Window, kala: KalaProcess) -> None:
         "Longest delay": "PT2M", "Each further delay is times": "1.5", "No attempt starts later than": "PT1H",
         "Time limit of an attempt": "PT9S", "KILL so much after TERM": "PT3S", "That limit": "7",
         "Nothing older than": "P1D", "Working folder": "/tmp", "Bytes kept of each attempt's output": "4096",
-        "Template delimiters": "{{ }}",
+        "Template delimiters": "{{ }}", "User, or user:group": "nobody", "Most memory, bytes": "1073741824",
+        "Most CPU time, seconds": "60", "Most open files": "64", "Niceness, -20 to 19": "5",
     }  # fmt: skip
     for label, value in lines.items():
         page.get_by_label(label, exact=True).fill(value)
@@ -116,6 +117,7 @@ def test_every_group_of_a_local_job(window: Window, kala: KalaProcess) -> None:
         "parents_mode": "all", "on_failure_job": cleaner, "directory": "/tmp",
         "environment": {"MODE": "full speed", "EQUATION": "a=b", "LINES": "one\ntwo", "NONE": ""},
         "output_limit": 4096, "TemplateDelimiters": "{{ }}", "resume_at_next_scheduled_time": False,
+        "run_as": "nobody", "limits": {"memory": 1 << 30, "cpu_time": 60, "open_files": 64, "nice": 5},
         "notify": [{
             "url": "http://127.0.0.1:9/hook", "on": ["failure", "lost", "missed", "late"],
             "headers": {"Authorization": ["Bearer x"]}, "every": "PT5M", "late_after": "PT1M",

@@ -180,7 +180,7 @@ def test_the_original_address_shows_the_page(window: Window) -> None:
 @pytest.mark.parametrize("name", ["nonsense", "__proto__", "constructor", "<img src=x>"])
 def test_an_address_that_names_no_view(window: Window, name: str) -> None:
     page = window.go(name)
-    expect(page.get_by_role("heading", level=1)).to_have_text("There is no such view")
+    expect(page.get_by_role("heading", level=1)).to_have_text("No such view")
 
 
 # Keys and the palette.

@@ -6,13 +6,17 @@ until it is cancelled.
 
 import http.client
 import json
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import trio
 
+from kala.audit import Audit
 from kala.clock import Clock
 from kala.drivers.memory import MemoryDriver
 from kala.hub import Hub
@@ -24,8 +28,10 @@ from kala.settings import Settings
 from kala.states import State
 from kala.stop import Stop
 from kala.store import Store
+from kala.tokens import Tokens
 from kala.web import serve as serving
 from kala.web.app import create_app
+from kala.web.door import Door
 from kala.web.limits import GuardConfig, Limits
 
 DEADLINE = 10.0
@@ -83,7 +89,9 @@ class Server:
         self._stop_web, self._web_ended = trio.Event(), trio.Event()
         store = Store(self.driver, self.clock, self.hub)
         lease = Lease(self.driver, "test")
-        self.scheduler = Scheduler(store, self.clock, self.hub, lease, self._attempt, max_runs=10)
+        self.scheduler = Scheduler(
+            store, self.clock, self.hub, lease, self._attempt, max_runs=10, limits=self.settings.limit_runs
+        )
         self.service = Service(store, self.scheduler, lease, self.clock, self.hub, default_owner="me@example.org")
         await store.load()
         lease.take(shared=False)
@@ -107,7 +115,9 @@ class Server:
         self._stop_web.set()
 
     async def _serve(self, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-        self.app = create_app(self.service, self.settings)
+        self.tokens = Tokens(self.settings.tokens_file, self.settings.tokens)
+        self.door = Door(self.clock, self.tokens, Audit(self.clock, None) if self.tokens.demanded else None)
+        self.app = create_app(self.service, self.settings, self.door)
         await serving.serve(self.app, self.settings, stop=self._stop_web, limits=self.limits, task_status=task_status)
         self._web_ended.set()
 
@@ -140,11 +150,18 @@ class Server:
 
     @property
     def address(self) -> tuple[str, int]:
-        host, port = self.urls[0].removeprefix("http://").rsplit(":", 1)
+        host, port = urlsplit(self.urls[0]).netloc.rsplit(":", 1)
         return host, int(port)
 
     def connect(self) -> http.client.HTTPConnection:
+        if self.urls[0].startswith("https:"):
+            return http.client.HTTPSConnection(*self.address, timeout=DEADLINE, context=unverified())
         return http.client.HTTPConnection(*self.address, timeout=DEADLINE)
+
+    def dial(self) -> socket.socket:
+        """A connection for any bytes, within TLS where the server has it."""
+        connection = socket.create_connection(self.address, timeout=DEADLINE)
+        return unverified().wrap_socket(connection) if self.urls[0].startswith("https:") else connection
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> "Answer":
         """One request on a connection of its own; a body that is not bytes is sent as JSON."""
@@ -161,6 +178,13 @@ class Server:
         answer = self.ask("POST", "/api/v1/job/", {"name": "j", "command": "true", "schedule": FUTURE, **members})
         assert answer.status == 201, answer.text
         return str(answer.json["id"])
+
+
+def unverified() -> ssl.SSLContext:
+    """Of a client that takes any certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 class Answer:

@@ -15,10 +15,10 @@ from kala.wire.jobmembers import MEMBERS, NAMES
 
 from .server import FUTURE, Answer, Server, until
 
-PAGES = {"/", "/webui/", "/webui/static/<version>/<path:path>"}
+PAGES = {"/", "/webui/", "/login/", "/webui/static/<version>/<path:path>"}
 """What is not of the API."""
 
-DOCUMENT = json.loads(json.dumps(document(api.table(None))))  # type: ignore[arg-type]  # the views are never called
+DOCUMENT = json.loads(json.dumps(document(api.table(None, None))))  # type: ignore[arg-type]  # the views are never called
 
 FORMATS = FormatChecker()
 
@@ -112,6 +112,8 @@ TAKEN: list[dict[str, Any]] = [
         "labels": {"a/b.c": ""},
         "notify": [{"url": "http://h/", "on": ["failure"], "every": "PT5M", "headers": {"A": ["b"]}}],
         "output_limit": 0,
+        "run_as": r"DOMAIN\a.b:1000",
+        "limits": {"memory": 2**30, "nice": -20, "cpu_time": None},
         "directory": "/",
         "parent_jobs": [],
         "unknown": 1,
@@ -143,6 +145,8 @@ REFUSED: list[dict[str, Any]] = [
     {"notify": [{"url": "http://h/", "on": ["luck"]}]},
     {"remote_properties": {"timeout": -1}},
     {"output_limit": 2**24 + 1},
+    {"run_as": "a b"},
+    {"limits": {"memory": 1}},
     {"disabled": "no"},
 ]
 
@@ -196,7 +200,8 @@ class Asker:
             strict = Draft202012Validator({**schema, "components": self._components}, format_checker=FORMATS)
             strict.validate(answer.json)
         for name in response.get("headers", ()):
-            assert name in answer.headers or name == "Kala-Stale"  # which is there while the database is away
+            # the one is there while the database is away, the other where there are tokens
+            assert name in answer.headers or name in ("Kala-Stale", "Set-Cookie")
         return answer
 
 
@@ -280,6 +285,7 @@ def test_real_answers_of_every_route_are_as_it_says(server: Server) -> None:
     ask("POST", "/api/v1/schedule/preview/", {"schedule": "@daily", "time_zone": "Europe/Berlin"})
     ask("POST", "/api/v1/schedule/preview/", {"schedule": "x"})
     ask("POST", "/api/v1/schedule/preview/", b" " * (2 << 20))
+    ask("GET", "/metrics/")
     for path in ("/api/v1/stats/", "/healthz/", "/readyz/", "/openapi.json", "/api/v1/openapi.json", "/api/v1/pause/"):
         ask("GET", path)
         if path.startswith("/api"):
@@ -289,11 +295,18 @@ def test_real_answers_of_every_route_are_as_it_says(server: Server) -> None:
     ask("POST", "/api/v1/pause/", b" " * (2 << 20))
     ask("GET", "/api/v1/pause/")
     ask("POST", "/api/v1/resume/")
+    # who is here
+    ask("GET", "/api/v1/session/")
+    ask("POST", "/api/v1/session/", {"token": "x"})
+    ask("POST", "/api/v1/session/", {"token": "x" * 5_000})
+    ask("DELETE", "/api/v1/session/")
+    ask("GET", "/api/v1/audit/")
     # then nearly all that it speaks of has been seen
     said = {(m, p, int(status)) for m, p, operation in operations() for status in operation["responses"]}
-    everywhere = {(m, p, status) for m, p, status in said if status in (400, 403, 503)}
+    everywhere = {(m, p, status) for m, p, status in said if status in (400, 401, 403, 429, 503)}
     unseen = said - everywhere - ask.seen
     assert unseen == {
         ("GET", "/api/v1/events/", 200),  # without end: `test_streams.py`
         ("POST", "/api/v1/job/import/", 413),  # `test_lists.py`
+        ("GET", "/api/v1/audit/", 200),  # where there are tokens: `test_door.py`
     }

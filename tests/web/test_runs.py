@@ -93,6 +93,8 @@ FAULTS = [
     ("since=2030-01-31T08:00:00", {"since": "RFC 3339"}),
     ("until=2030-02-30T08:00:00Z", {"until": "RFC 3339"}),
     ("until=20300131T080000Z", {"until": "RFC 3339"}),
+    ("until=9999-12-31T23:59:59-23:59", {"until": "RFC 3339"}),
+    ("since=0001-01-01T00:00:00%2B23:59", {"since": "RFC 3339"}),
     ("after=nonsense", {"after": "`next`"}),
     ("limit=-1&state=x&since=y&until=z", {"limit": "", "state": "", "since": "", "until": ""}),
 ]

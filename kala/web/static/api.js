@@ -1,6 +1,7 @@
-// The HTTP API. Paths are those below /api/v1; answers are decoded JSON.
+// The HTTP API. Paths are those below `API`; answers are decoded JSON.
 
-const ROOT = "/api/v1";
+export const API = new URL("../../../api/v1", import.meta.url).href; // below whatever path a proxy shows it
+export const LOGIN = new URL("../login/", API);
 
 // What the server refused, or why there is no answer. `status` is 0 when there is none; `fields` are faults by path.
 export class Fault extends Error {
@@ -11,7 +12,7 @@ export class Fault extends Error {
 }
 
 // The address of a path and a query. Lists are repeated; what is null, undefined or "" is left out.
-export function address(path, query = {}, root = ROOT) {
+export function address(path, query = {}, root = API) {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
     for (const one of Array.isArray(value) ? value : [value]) {
@@ -45,6 +46,7 @@ async function heard(answer) {
 }
 
 async function faultOf(response) {
+  if (response.status === 401) location = `${LOGIN}?next=${encodeURIComponent(location)}`;
   const text = await heard(response.text());
   let body = null;
   try {

@@ -1,7 +1,7 @@
 // The page's frame: what is above every view, the keys, and the table of views. Read this first.
 
 import {
-  act, at, bind, button, fill, get, go, growing, h, here, link, number, put, reader, set, start, startTicking, state,
+  LOGIN, act, at, bind, button, fill, get, go, growing, h, here, link, number, put, reader, set, start, startTicking, state,
   subscribe,
 } from "./base.js";
 import { connect, retry } from "./live.js";
@@ -63,8 +63,8 @@ function shown(name) {
   }
 }
 
-const missing = (root) => root.append(h("h1", "There is no such view"),
-  h("p", "The address names none. ", h("a", { href: link("overview") }, "The overview"), " is where to go on."));
+const missing = (root) => root.append(h("h1", "No such view"),
+  h("a", { href: link("overview") }, "The overview"));
 // What opens each is loaded when it is first shown, and the others after that: the first view need not wait for them.
 const views = { missing: () => missing };
 for (const name of ["overview", "week", "wall", "jobs", "job", "run", "edit"]) {
@@ -87,11 +87,12 @@ bind([
   to("g o", "Go to the overview", "overview"),
   to("g w", "Go to the week", "week"),
   to("g j", "Go to the jobs", "jobs"),
-  to("g a", "Go to the wall, for a screen that nobody touches", "wall"),
+  to("g a", "Go to the wall, for a screen nobody touches", "wall"),
   to("n", "New job", "edit"),
   ["", "Pause everything", () => act($("palette"), "Pause", pause), "Do"],
   ["", "Resume", () => act($("palette"), "Resume", resume), "Do"],
-  [":", "Jump to a job or an action (also Ctrl K)", openPalette, "Find"],
+  ["", "Log in or out", () => location.assign(LOGIN), "Do"],
+  [":", "Jump to a job or an action (Ctrl K)", openPalette, "Find"],
   ["?", "The list of keys", openKeys, "Find"],
 ], always);
 showConnection();

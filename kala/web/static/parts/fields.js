@@ -5,7 +5,7 @@
 const NOTHING = [undefined, "null", "false", '""', "{}"]; // as JSON
 const NUMBER = /^-?\d+(\.\d+)?(e[+-]?\d+)?$/i;
 const CALL = "remote_properties.";
-const IS_LOCAL = ["command", "shell", "environment", "directory"];
+const IS_LOCAL = /^(command|shell|environment|directory|run_as|limits.+)$/;
 
 // What is no number is sent as it was typed: the server says what is wrong with it.
 export const numeric = (text) => (NUMBER.test(text) ? Number(text) : text);
@@ -17,7 +17,7 @@ export const same = (one, other) => JSON.stringify(one) === JSON.stringify(other
 // `path`: as the server names it; `kind`: how it is asked for, a line without, or words by value, of which the first is normal;
 // `normal`: also shown while it is empty; `call`: whether it is for HTTP calls, undefined for all jobs.
 function member([path, label, kind, normal, help]) {
-  const call = path.startsWith(CALL) || (IS_LOCAL.includes(path) ? false : undefined);
+  const call = path.startsWith(CALL) || (IS_LOCAL.test(path) ? false : undefined);
   return typeof kind === "object" ? { path, label, kind: "choice", normal: numeric(Object.keys(kind)[0]), options: kind } : { path, label, kind, normal, help, call };
 }
 
@@ -79,6 +79,11 @@ export const GROUPS = [
   ["Surroundings and output", [
     ["environment", "Environment variables", "pairs", "", PAIRS],
     ["directory", "Working folder", "", "the daemon's"],
+    ["run_as", "User, or user:group", "", "the daemon's"],
+    ["limits.memory", "Most memory, bytes", "number"],
+    ["limits.cpu_time", "Most CPU time, seconds", "number"],
+    ["limits.open_files", "Most open files", "number"],
+    ["limits.nice", "Niceness, -20 to 19", "number"],
     ["output_limit", "Bytes kept of each attempt's output", "number", "the server's"],
     ["TemplateDelimiters", "Template delimiters", "", "none; such as {{ }}", "For Go templates in command, URL and body."],
   ]],

@@ -26,6 +26,9 @@ LOGRUS = {"DEBUG": "DEBU", "INFO": "INFO", "WARNING": "WARN", "ERROR": "ERRO", "
 OWN = ("time", "level", "msg")
 """Names of a line's own members: a field of the same name is written as `fields.msg`, as logrus does."""
 
+ODD = 60.0
+"""Seconds between two lines of `NowAndThen`."""
+
 _PLAIN = re.compile(r"[\w./@^+:,*%&{}()\[\]<>-]+")
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 """What moves the cursor, breaks a line, turns the direction of text or cannot be written."""
@@ -116,12 +119,12 @@ class Handler(logging.Handler):
     """
 
     def __init__(self, path: str) -> None:
-        super().__init__()
         self.path = path
+        self._descriptor = self._opened()  # first: a handler that is known to logging is closed at the end
+        super().__init__()
         self.lost = 0
         self.fault = ""
         self._torn = False  # the last line is there in part
-        self._descriptor = self._opened()
 
     def _opened(self) -> int:
         if not self.path:
@@ -177,6 +180,21 @@ class Handler(logging.Handler):
             self._descriptor = -1
 
 
+class NowAndThen(logging.Filter):
+    """Lets one record in `ODD` seconds pass, without its traceback: where the same happens ten times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = record.exc_text = None
+        if record.created < self._next <= record.created + ODD:
+            return False
+        self._next = record.created + ODD
+        return True
+
+
 def _about(level: int, message: str, **values: object) -> logging.LogRecord:
     record = logging.LogRecord(__name__, level, __file__, 0, message, None, None)
     record.fields = values
@@ -199,6 +217,9 @@ def setup(*, verbose: bool = False, log_format: str = "auto", path: str = "") ->
     logging.basicConfig(handlers=[handler], level=logging.INFO if verbose else logging.WARNING, force=True)
     logging.getLogger("kala").setLevel(logging.DEBUG if verbose else logging.INFO)
     logging.captureWarnings(True)
+    accepting = logging.getLogger("trio.serve_listeners")  # it tries ten times a second when descriptors are used up
+    if not any(isinstance(one, NowAndThen) for one in accepting.filters):
+        accepting.addFilter(NowAndThen())
 
 
 def reopen() -> None:

@@ -3,11 +3,9 @@
 import os
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from kala.drivers.sqlite import SqliteDriver
 from kala.job import Record, Run, decode_record
 from kala.states import State
 from tests.daemon_process import API, KalaProcess
+from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.slow
 CLEAN, USAGE, REFUSED = 0, 2, 3
@@ -45,20 +44,6 @@ def output_of(folder: Path, run_id: str) -> bytes:
         return b"".join(one.data for one in driver.output(run_id))
     finally:
         driver.close()
-
-
-@contextmanager
-def small_disk(folder: Path, size: str, *options: str) -> Iterator[None]:
-    """A file system of its own at `folder`. Skips the test where none can be mounted."""
-    folder.mkdir(exist_ok=True)
-    chosen = ",".join([f"size={size}", *options])
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", chosen, "tmpfs", folder], capture_output=True)
-    if made.returncode:
-        pytest.skip(f"no small disk can be mounted here (root is needed): {made.stderr.decode().strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
 
 
 # Starting, and refusing to.

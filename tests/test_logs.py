@@ -94,6 +94,19 @@ def test_tracebacks_are_kept(tmp_path: Path, log_format: str) -> None:
         assert len(written) == 1
 
 
+def test_what_is_tried_ten_times_a_second_is_told_once_a_minute(tmp_path: Path) -> None:
+    accepting = logging.getLogger("trio.serve_listeners")
+    logs.setup(path=str(tmp_path / "log"))
+    logs.setup(path=str(tmp_path / "log"))
+    for seconds in 0, 0.1, 59, 61, 62, -3_600, -3_599:  # the clock was set back
+        record = accepting.makeRecord(accepting.name, logging.ERROR, "", 0, "no descriptors", (), None)
+        record.created, record.exc_info = 1e9 + seconds, (OSError, OSError("EMFILE"), None)
+        accepting.handle(record)
+    written = lines(tmp_path / "log")
+    assert [line.split()[0][-10:] for line in written] == ["T01:46:40Z", "T01:47:41Z", "T00:46:40Z"]
+    assert not any("OSError" in line for line in written)
+
+
 def test_a_wrong_logging_call_is_told_and_raises_nothing(tmp_path: Path) -> None:
     class Unshown:
         def __str__(self) -> str:

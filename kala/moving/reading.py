@@ -8,12 +8,12 @@ from typing import TypeVar
 import msgspec
 
 from kala.drivers.contract import Driver, RunQuery, Stored
-from kala.drivers.unfinished import MARK
+from kala.drivers.unfinished import BACKUP, MARK
 from kala.errors import StoreCorrupt
 from kala.job import Output, Run, decode_record
 
 JOB, SETTING, INSTANCE = "job", "setting", "instance"
-STAYS = frozenset({MARK, (SETTING, "probe")})
+STAYS = frozenset({MARK, BACKUP, (SETTING, "probe")})
 """Records that are of a database itself, and do not move with what it holds."""
 PAGE = 1_000  # rows of the history that are read at once
 WINDOW = 8 << 20  # bytes of outputs that are read side by side

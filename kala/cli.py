@@ -91,7 +91,8 @@ def serve(ctx: click.Context, /, file: str | None, **given: Any) -> None:
     Each setting may also stand in the environment (KALA_JOBDB_ADDRESS for --jobdb-address) or in a settings file
     (jobdb-address). A flag wins over a variable, a variable over the file.
 
-    TERM and INT stop it when runs in progress have ended, a second one at once. HUP opens the log file anew.
+    TERM and INT stop it when runs in progress have ended, a second one at once. HUP opens the
+    log anew, and reads tokens and certificates anew.
     """
     from kala import config
     from kala.errors import SettingsError

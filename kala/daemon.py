@@ -2,7 +2,7 @@
 
     root nursery
       web        hypercorn, from the first moment: it says 503 until the jobs are loaded
-      signals    TERM, INT: stop; a second one hurries. HUP: reopen the log
+      signals    TERM, INT: stop; a second one hurries. HUP: open the log anew, read tokens and certificates anew
       then, when the database is there:
       store      the writer
       scheduler  timers, runs
@@ -17,18 +17,15 @@ import gc
 import logging
 import math
 import os
-import resource
 import signal
 from collections.abc import AsyncIterator
 from functools import partial
 
 import trio
 
-from kala import __version__, logs
+from kala import __version__, logs, threads
 from kala.calls.connections import Connections
 from kala.clock import Clock
-from kala.drivers import driver_class
-from kala.drivers.contract import Driver
 from kala.errors import KalaError, SettingsError, StoreRefused, StoreUnavailable
 from kala.housekeeping import Housekeeping
 from kala.hub import Hub
@@ -36,16 +33,22 @@ from kala.job import COLLECTION
 from kala.lease import Lease
 from kala.logs import fields
 from kala.notices import poster
+from kala.parts import new_audit, new_driver, new_spool, new_users, runs_that_files_allow
+from kala.processes.hidden import hide
 from kala.processes.launch import allow_children
 from kala.runner import Runner
 from kala.scheduler import Scheduler
+from kala.secrets import Secrets
 from kala.service import Service
-from kala.settings import EMBEDDED, Settings
+from kala.settings import Settings
 from kala.store import RETRY_FIRST, RETRY_LAST, Store
-from kala.store.spool import Spool
+from kala.systemd import Systemd
+from kala.tokens import Tokens
 from kala.upkeep import Upkeep
 from kala.web.app import create_app
+from kala.web.door import Door
 from kala.web.serve import serve
+from kala.web.tls import ServerTls
 
 log = logging.getLogger(__name__)
 
@@ -53,14 +56,12 @@ KILL_AFTER = 10.0
 """Seconds from TERM to KILL for runs that outlast the drain, and again until they are given up."""
 DATABASE_ALONE = 5.0
 """Seconds for which a stop waits for a database that is away, when nothing else is waited for."""
-FILES_A_RUN, FILES_ELSEWHERE = 4, 512
-"""Descriptors: the pipe and handles of a run; connections, the database and the rest."""
-MOST_RUNS = 10_000
 
 
 def run(settings: Settings) -> int:
     """Live until told to stop; return the exit code. Raises `SettingsError`, `StoreRefused`; all else is a bug."""
     allow_children()
+    hide()
     gc.set_threshold(*COLLECTION)
     try:
         trio.run(Daemon(settings).live)
@@ -82,10 +83,15 @@ class Daemon:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.clock, self.hub = settings, Clock(), Hub()
+        tokens = Tokens(settings.tokens_file, settings.tokens)
+        self.door = Door(self.clock, tokens, new_audit(settings, self.clock, tokens))
+        self.tls = ServerTls(settings)
+        self.systemd = Systemd(os.environ, self._status)  # before the runner copies these: not all are for jobs
         self.driver = new_driver(settings)
         self.store = Store(self.driver, self.clock, self.hub, spool=new_spool(settings, self.driver))
         self.lease = Lease(self.driver, settings.node)
-        self.connections = Connections()
+        self.connections = Connections(denied=settings.remote_deny)
+        secrets = Secrets(settings.secrets_folder, os.environ)
         runner = Runner(
             self.clock,
             node=settings.node,
@@ -95,6 +101,8 @@ class Daemon:
             outputs=self.store.outputs,
             connections=self.connections,
             children=self.store.roster.children,
+            secrets=secrets,
+            users=new_users(settings),
         )
         self.max_runs = settings.max_runs or runs_that_files_allow()
         self.scheduler = Scheduler(
@@ -104,7 +112,8 @@ class Daemon:
             self.lease,
             runner.attempt,
             max_runs=self.max_runs,
-            post=poster(self.connections),
+            limits=settings.limit_runs,
+            post=poster(self.connections, secrets),
         )
         self.service = Service(
             self.store,
@@ -114,6 +123,7 @@ class Daemon:
             self.hub,
             default_owner=settings.default_owner,
             keep_runs=settings.keep_runs,
+            secrets=secrets,
         )
         self.housekeeping = Housekeeping(
             self.store,
@@ -139,10 +149,13 @@ class Daemon:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with trio.open_nursery() as root:
                 root.start_soon(self._heed, signals)
+                root.start_soon(self.systemd.keep_telling)
                 root.start_soon(self.connections.tend)
                 root.start_soon(self.hub.run)
+                root.start_soon(self.service.metrics.pulse.run)
                 root.start_soon(self.store.outputs.run)
-                web = partial(serve, create_app(self.service, self.settings), self.settings, stop=stop_web)
+                app = create_app(self.service, self.settings, self.door)
+                web = partial(serve, app, self.settings, tls=self.tls, stop=stop_web)
                 async with trio.open_nursery() as serving:
                     urls = await serving.start(web)
                     log.info("listening at %s", " and ".join(urls))
@@ -154,18 +167,35 @@ class Daemon:
                 await self.connections.aclose()
                 root.cancel_scope.cancel()
         log.info("stopped")
+        self.systemd.close()
 
     async def _heed(self, signals: AsyncIterator[int]) -> None:
         async for number in signals:
             if number == signal.SIGHUP:
-                logs.reopen()
-                log.info("the log was reopened")
+                self.systemd.reloading()
+                self._reload()
+                self.systemd.reloaded()
             elif not self._stop.is_set():
                 log.info("%s: stopping", signal.Signals(number).name, extra=fields(runs=self.scheduler.running))
                 self._stop.set()
+                self.systemd.stopping()
             else:
                 log.warning("%s again: not waiting any longer", signal.Signals(number).name)
                 self._hurry.set()
+
+    def _reload(self) -> None:
+        """Open anew and read anew what may have changed. What is wrong with it is told, and leaves all as it was."""
+        logs.reopen()
+        log.info("the log was reopened")
+        if self.door.audit is not None:
+            self.door.audit.reopen()
+        self.tls.reload()
+        try:
+            self.door.tokens.reload()
+        except SettingsError as fault:
+            log.error("the tokens stay as they were: %s", fault)
+        else:
+            self.door.look_again()
 
     async def _opened(self) -> bool:
         """Open the database and load all jobs, however long it is away; False when told to stop meanwhile."""
@@ -174,7 +204,7 @@ class Daemon:
             try:
                 await self.store.load()
                 await self.scheduler.pause.load()
-                await trio.to_thread.run_sync(partial(self.lease.take, shared=self.settings.shared))
+                await threads.in_thread(partial(self.lease.take, shared=self.settings.shared))
             except StoreUnavailable as fault:
                 log.log(logging.ERROR if delay == RETRY_FIRST else logging.DEBUG, "waiting for the database: %s", fault)
                 self.store.not_yet(fault)
@@ -194,6 +224,7 @@ class Daemon:
             if await self.upkeep.take_over():
                 async with trio.open_nursery() as nursery:
                     await nursery.start(self._schedule)
+                    self.systemd.ready()
                     nursery.start_soon(self.housekeeping.run)
                     nursery.start_soon(self.upkeep.run)
                     await self._stop.wait()
@@ -201,7 +232,16 @@ class Daemon:
                     nursery.cancel_scope.cancel()
             self.store.close()
         await self.store.keep_rest()
-        await trio.to_thread.run_sync(self._leave)
+        await threads.in_thread(self._leave)
+
+    def _status(self) -> str:
+        """What the daemon does, in one line."""
+        fault, running = self.store.fault, f"{self.scheduler.running:,} running"
+        if self._stop.is_set():
+            return f"stopping: {running}"
+        if fault is not None:
+            return f"without its database: {fault}; {running}"
+        return f"{len(self.store.roster.jobs):,} jobs, {running}"
 
     async def _schedule(self, *, task_status: trio.TaskStatus[None]) -> None:
         await self.scheduler.run(task_status=task_status)
@@ -259,34 +299,3 @@ class Daemon:
         except KalaError as fault:
             log.warning("the lease could not be given back: %s", fault)
         self.driver.close()
-
-
-def new_spool(settings: Settings, driver: Driver) -> Spool | None:
-    """Where results are kept that the database does not take; nowhere when nothing is to be kept."""
-    if settings.no_persist:
-        return None
-    folder = settings.spool_folder.absolute()
-    if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
-        log.warning("%s cannot be written: results would not outlive a stop while the database is away", folder)
-    return Spool(settings.spool_folder, f"{driver.name} {driver.place}")
-
-
-def new_driver(settings: Settings) -> Driver:
-    """The driver of the database that the settings name. Raises `SettingsError`."""
-    if settings.no_persist:
-        return driver_class("memory")()
-    if settings.jobdb in EMBEDDED:
-        return driver_class("sqlite")(settings.database)  # type: ignore[call-arg]
-    return driver_class(settings.jobdb)(settings.server)  # type: ignore[call-arg]
-
-
-def runs_that_files_allow() -> int:
-    """How many runs may be on at once, by the limit on open files, which is raised as far as it may be."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_RUNS * FILES_A_RUN + FILES_ELSEWHERE
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    if soft == resource.RLIM_INFINITY:
-        return MOST_RUNS
-    return max(min((soft - FILES_ELSEWHERE) // FILES_A_RUN, MOST_RUNS), 4)

@@ -1,6 +1,7 @@
 """What finished runs set off: the outboxes of the records, delivered one job after another."""
 
 import logging
+from collections.abc import Callable
 from functools import partial
 
 import trio
@@ -8,8 +9,9 @@ import trio
 from kala import ledger
 from kala.clock import Clock
 from kala.errors import JobNotFound, KalaError, Stale, Stopping, StoreRefused, StoreUnavailable
-from kala.job import Record
+from kala.job import Delivery, Record
 from kala.lease import Lease
+from kala.ledger import Change
 from kala.logs import fields
 from kala.store import RETRY_FIRST, Store
 from kala.tasks import Tasks
@@ -71,11 +73,13 @@ class Deliveries:
                 caused = ledger.child_run_id(run_id, target)
                 try:
                     if not ((entry.recovered or unsure) and await self._is_delivered(target, caused)):
-                        deliver = partial(ledger.deliver, delivery=entry, parent=job_id, now=self._clock.now())
-                        await self._store.change(target, deliver)
+                        await self._store.change(target, self._once(entry, job_id))
                     await self.wait_settled(target, caused)
                 except JobNotFound:
                     pass  # it has been deleted since: nothing is owed to it
+                except Stale:
+                    unsure = True
+                    continue
                 except (StoreUnavailable, StoreRefused):
                     unsure = True
                     await self._store.wait_up()
@@ -95,6 +99,20 @@ class Deliveries:
                     break
                 unsure = False
         self._owed.discard((job_id, run_id))
+
+    def _once(self, entry: Delivery, parent: str) -> Callable[[Record], Change]:
+        """Decides a delivery, once, and while this instance is sure to be the one that owes it. Others may have written
+        in between, or taken over, and their run may have ended since: that is not seen in a record. Raises `Stale`."""
+        has_decided = False
+
+        def decide(record: Record) -> Change:
+            nonlocal has_decided
+            if has_decided or not self._lease.valid() or self._lease.id != entry.instance:
+                raise Stale(f"what run {entry.run} sets off may have been delivered meanwhile")
+            has_decided = True
+            return ledger.deliver(record, delivery=entry, parent=parent, now=self._clock.now())
+
+        return decide
 
     async def _is_delivered(self, job_id: str, run_id: str) -> bool:
         """Whether a run that was to be caused is there: open, or ended (looked for then, as it may be ending now)."""

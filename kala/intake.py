@@ -7,8 +7,9 @@ from itertools import pairwise
 from msgspec import Struct
 
 from kala import register
+from kala.circles import circles, way_round
 from kala.clock import Clock, Moment
-from kala.errors import Invalid, KalaError
+from kala.errors import KalaError
 from kala.job import Job, Record
 from kala.ledger import LATE, Change, plan_of
 from kala.schedule.plan import Plan
@@ -30,15 +31,28 @@ class _Together:
     def __init__(self, here: register.Others, coming: dict[str, Record]) -> None:
         self._here, self.coming = here, coming
         self._children: dict[str, list[str]] = {}
+        self._failing: dict[str, list[str]] = {}  # jobs by their failure job
         for record in coming.values():
             for parent in record.job.parent_jobs or ():
                 self._children.setdefault(parent, []).append(record.id)
+            if record.job.on_failure_job:
+                self._failing.setdefault(record.job.on_failure_job, []).append(record.id)
 
     def get(self, job_id: str) -> Record | None:
         return self.coming.get(job_id) or self._here.get(job_id)
 
     def children(self, job_id: str) -> list[str]:
         return [*self._here.children(job_id), *(c for c in self._children.get(job_id, ()) if c in self.coming)]
+
+    def following(self, job_id: str) -> list[str]:
+        """What a job sets off: its children, and its failure job."""
+        record = self.get(job_id)
+        failure = None if record is None else record.job.on_failure_job
+        return [*self.children(job_id), *([failure] if failure else [])]
+
+    def naming(self, ids: Iterable[str]) -> list[str]:
+        """Those that may come and have one of these as a parent or as their failure job."""
+        return [other for one in ids for other in (*self._children.get(one, ()), *self._failing.get(one, ()))]
 
 
 async def take_in(store: Store, clock: Clock, jobs: Sequence[Imported]) -> ImportReport:
@@ -56,14 +70,19 @@ async def take_in(store: Store, clock: Clock, jobs: Sequence[Imported]) -> Impor
         here = {one for one in taken if _is_same(records[one], draft.get(one))}
         coming = {one: record for one, record in records.items() if one not in here}
         together = _Together(draft, coming)
+        circling = circles(coming, together.following)
         faults: dict[str, dict[str, str]] = {}
-        doubtful = list(coming)
+        doubtful: Iterable[str] = list(coming)
         while doubtful:
-            out = {one: fault for one in doubtful if one in coming and (fault := _fault(coming[one], draft, together))}
+            out = {
+                one: fault
+                for one in doubtful
+                if one in coming and (fault := _fault(coming[one], draft, together, circling.get(one)))
+            }
             for one in out:
                 del coming[one]
             faults |= out
-            doubtful = list(coming) if out else []
+            doubtful = together.naming(out)
         refused.clear()
         refused.update(unsound | faults)
         taken[:] = [one for one in records if one in here or one in coming]
@@ -79,7 +98,8 @@ def _is_same(record: Record, there: Record | None) -> bool:
     return there is not None and (there.created, there.job) == (record.created, record.job)
 
 
-def _fault(record: Record, draft: Draft, together: _Together) -> dict[str, str]:
+def _fault(record: Record, draft: Draft, together: _Together, circle: frozenset[str] | None) -> dict[str, str]:
+    """Why a job cannot be taken. `circle`: what it would be in circles with, itself among it."""
     if (there := draft.any(record.id)) is not None:
         if there.deleted is None:
             return {"id": "there is a job with this id already"}
@@ -87,11 +107,12 @@ def _fault(record: Record, draft: Draft, together: _Together) -> dict[str, str]:
             return {"id": "a job with this id has been deleted, and a run of it is still on"}
         if there.notices:
             return {"id": "a job with this id has been deleted, and a notification of it is still to be sent"}
-    try:
-        register.check_links(record.id, record.job, together)
-    except Invalid as fault:
-        return fault.fields
-    return {}
+    if (missing := register.missing_links(record.id, record.job, together)) or circle is None:
+        return missing
+    if len(circle) > register.TOLD:  # each has a way round, and looking for all of them takes too long
+        return register.would_set_itself_off(record.job, f", in circles of {len(circle):,} jobs")
+    way = way_round(record.id, circle, together.following)
+    return register.would_set_itself_off(record.job, f": {' → '.join(way)}")
 
 
 def _in_order(jobs: Sequence[Imported]) -> Iterable[Imported]:

@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from kala import config
-from kala.daemon import new_driver
 from kala.drivers import driver_class
 from kala.drivers.contract import Driver
 from kala.drivers.server import Server
 from kala.drivers.sqlite import SqliteDriver
 from kala.errors import SettingsError, StoreRefused
+from kala.parts import new_driver
 
 FILE = "kala.db"  # in a folder, as a daemon has it
 SCHEMES = {

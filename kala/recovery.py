@@ -9,7 +9,7 @@ from functools import partial
 import outcome
 import trio
 
-from kala import ledger
+from kala import ledger, threads
 from kala.clock import Clock, rfc3339
 from kala.errors import JobNotFound, KalaError, Stale
 from kala.job import Record
@@ -74,7 +74,7 @@ async def _tell(store: Store, result: Result, came: outcome.Outcome[list[Change]
         log.warning("the end of a run came too late, and counts nothing: %s", late, extra=told)
 
 
-async def take_over(store: Store, lease: Lease, clock: Clock, in_thread: Threads = trio.to_thread.run_sync) -> int:
+async def take_over(store: Store, lease: Lease, clock: Clock, in_thread: Threads = threads.in_thread) -> int:
     """Decide all runs of instances that do not live. Returns how many runs they had on.
 
     Raises `StoreUnavailable`, `StoreRefused`.

@@ -15,6 +15,8 @@ from kala.ledger import Change
 
 TOMBSTONE = DAY
 """A deleted job's record is kept for so long, and while runs of it are open: other daemons hear of the deletion."""
+TOLD = 50
+"""Jobs of a way that are told."""
 
 
 class Others(Protocol):
@@ -176,6 +178,16 @@ def adopted(record: Record, now: Moment) -> Change:
 
 def check_links(job_id: str, job: Job, others: Others, known_failure_job: str = "") -> None:
     """Raise `Invalid` where parents or the failure job are not there, or would make a cycle."""
+    faults = missing_links(job_id, job, others, known_failure_job)
+    if not faults and (cycle := _cycle(job_id, job, others)):
+        way = cycle if len(cycle) <= TOLD else [*cycle[: TOLD - 2], "…", *cycle[-2:]]
+        faults = would_set_itself_off(job, f": {' → '.join(way)}")
+    if faults:
+        raise Invalid(faults)
+
+
+def missing_links(job_id: str, job: Job, others: Others, known_failure_job: str = "") -> dict[str, str]:
+    """The faults of parents and of a failure job that are not there."""
     faults: dict[str, str] = {}
     for number, parent in enumerate(job.parent_jobs or ()):
         if parent != job_id and others.get(parent) is None:
@@ -183,11 +195,12 @@ def check_links(job_id: str, job: Job, others: Others, known_failure_job: str = 
     failure = job.on_failure_job
     if failure and failure not in (known_failure_job, job_id) and others.get(failure) is None:
         faults["on_failure_job"] = f"there is no job {shortened(failure)!r}"
-    if not faults and (cycle := _cycle(job_id, job, others)):
-        path = "parent_jobs" if job.parent_jobs else "on_failure_job"
-        faults[path] = f"the job would set itself off: {' → '.join(cycle)}"
-    if faults:
-        raise Invalid(faults)
+    return faults
+
+
+def would_set_itself_off(job: Job, how: str) -> dict[str, str]:
+    """The fault of a job that is in a cycle."""
+    return {"parent_jobs" if job.parent_jobs else "on_failure_job": f"the job would set itself off{how}"}
 
 
 def _cycle(job_id: str, job: Job, others: Others) -> list[str]:

@@ -7,6 +7,7 @@ import trio
 from kala import printed, register
 from kala.clock import Clock, Moment
 from kala.errors import Invalid, JobNotFound, KalaError, RunEnded, Stale, Stopping, ValueTooLarge
+from kala.events import Event
 from kala.history import History
 from kala.hub import Hub
 from kala.ids import new_id
@@ -14,12 +15,14 @@ from kala.intake import ImportReport, take_in
 from kala.job import Job, Record, Run
 from kala.lease import Lease
 from kala.ledger import Change, derived_id
+from kala.metrics import Metrics
 from kala.nodes import Nodes
 from kala.outlook import Outlook
 from kala.pause import Span
 from kala.printed import Piece
 from kala.recent import Recent
 from kala.scheduler import Scheduler
+from kala.secrets import Secrets
 from kala.store import Store
 from kala.store.draft import Draft
 from kala.store.roster import Totals
@@ -40,14 +43,21 @@ class Service:
         *,
         default_owner: str = "",
         keep_runs: int = 100,
+        secrets: Secrets | None = None,
     ) -> None:
         self._store, self._scheduler, self._lease = store, scheduler, lease
         self._keep_runs, self._one_by_one = keep_runs, trio.Lock()
-        self.history = History(store, scheduler.started)
+        self.secrets = secrets or Secrets()
+        self.history = History(store, scheduler.started, scheduler.why_waits)
         self.clock, self.hub, self.default_owner = clock, hub, default_owner
         self.nodes, self.recent = Nodes(store, scheduler, lease), Recent(clock)
-        hub.told = self.recent.count
+        self.metrics = Metrics(store, scheduler, lease, clock, hub)
+        hub.told = self._told
         self.outlook = Outlook(store, clock, lambda: self.recent.edits)
+
+    def _told(self, told: Sequence[Event]) -> None:
+        self.recent.count(told)
+        self.metrics.counted.count(told)
 
     # How it is.
 

@@ -4,9 +4,9 @@ import logging
 
 import trio
 
-from kala import recovery
+from kala import recovery, threads
 from kala.clock import Clock
-from kala.errors import StoreRefused, StoreUnavailable
+from kala.errors import KalaError, StoreRefused, StoreUnavailable
 from kala.lease import TTL, Lease
 from kala.pause import Pause
 from kala.store import RETRY_LAST, Store, Threads
@@ -31,7 +31,7 @@ class Upkeep:
         *,
         shared: bool,
         stop: trio.Event,
-        in_thread: Threads = trio.to_thread.run_sync,
+        in_thread: Threads = threads.in_thread,
     ) -> None:
         self._store, self._lease, self._clock, self._pause = store, lease, clock, pause
         self._shared, self._stop, self._in_thread = shared, stop, in_thread
@@ -44,8 +44,9 @@ class Upkeep:
             try:
                 await recovery.take_kept(self._store, self._clock)
                 await recovery.take_over(self._store, self._lease, self._clock, self._in_thread)
-            except (StoreUnavailable, StoreRefused) as fault:
-                self._store.suspect(fault)
+            except (StoreUnavailable, StoreRefused, OSError) as fault:  # OSError: no descriptor to look for processes
+                if isinstance(fault, KalaError):
+                    self._store.suspect(fault)
                 if not told:
                     log.error("what dead daemons left cannot be decided yet: %s", fault)
                 told = True
@@ -77,3 +78,5 @@ class Upkeep:
             except (StoreUnavailable, StoreRefused) as fault:
                 log.debug("other daemons cannot be looked after: %s", fault)
                 self._store.suspect(fault)
+            except OSError as fault:  # no descriptor to look for processes: nothing has been decided
+                log.warning("processes of a dead daemon cannot be looked for yet: %s", fault)

@@ -52,7 +52,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> None:
         return lambda server: Made(engine, server)
 
     monkeypatch.setattr(places, "driver_class", driver_class)
-    monkeypatch.setattr("kala.daemon.driver_class", driver_class)
+    monkeypatch.setattr("kala.parts.driver_class", driver_class)
 
 
 @pytest.mark.parametrize(

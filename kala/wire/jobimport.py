@@ -8,6 +8,7 @@ from msgspec import Struct
 from kala.clock import Moment, from_datetime
 from kala.errors import Invalid, shortened
 from kala.job import Job
+from kala.schedule import LATEST
 from kala.wire.checks import Check, Faults, came, check, flag, list_of, members_schema, sound, whole
 from kala.wire.jobmembers import MEMBERS, canonical, job_id, parsed
 from kala.wire.jobread import taken
@@ -56,7 +57,9 @@ def moment(value: object, path: str, faults: Faults) -> object:
     if read is None or read.tzinfo is None:
         faults[path] = f"must be a time as in RFC 3339, not {came(value)}"
     elif read.year > 1:
-        return from_datetime(read)
+        if (found := from_datetime(read)) <= LATEST:
+            return found
+        faults[path] = "is in the year 10000 in UTC, and only those up to 9999 are told"
     return None
 
 

@@ -1,5 +1,6 @@
 """Jobs of another server: which are taken, which are refused and why, and where each goes on."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import permutations
@@ -251,6 +252,35 @@ async def test_which_are_taken(jobs: list[Imported], imported: str, refused: dic
     assert there == {"H", *imported}
     async with store_on(driver, clock) as again:
         assert set(again.roster.jobs) == there
+
+
+LONG = 5_000
+
+
+@pytest.mark.parametrize(
+    ("last", "fault"),
+    [
+        (f"L{LONG}", "there is no job 'L"),
+        ("L0", f"the job would set itself off, in circles of {LONG:,} jobs"),
+    ],
+    ids=["a line whose last parent is missing", "a circle"],
+)
+@simulated
+async def test_what_cannot_be_taken_takes_no_longer_for_hanging_together(last: str, fault: str) -> None:
+    # given jobs of which each is the next one's child
+    parents = [*(f"L{number}" for number in range(1, LONG)), last]
+    jobs = [
+        Imported(f"L{number}", replace(job(), parent_jobs=[parent]), {}, []) for number, parent in enumerate(parents)
+    ]
+    clock = TrioClock(NOW)
+    async with store_on(MemoryDriver(clock.now), clock) as store:
+        begun = time.monotonic()
+        imported, refused = await taken(store, clock, *jobs)
+        # then all are refused, and soon: looking at all once for each one would take minutes
+        assert time.monotonic() - begun < 20
+    assert imported == ""
+    assert len(refused) == LONG
+    assert all(faults[next(iter(faults))].startswith(fault) for faults in refused.values())
 
 
 @simulated

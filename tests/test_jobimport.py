@@ -183,3 +183,8 @@ def test_what_is_written_is_read_again(record: Record, children: list[str] | Non
         is_done=record.is_done,
         dependent_jobs=children,
     )
+
+
+def test_a_moment_that_is_in_the_year_10000_by_its_offset_is_refused() -> None:
+    [one] = read_imported(json.dumps({"jobs": {"A": ORIGINAL | {"next_run_at": "9999-12-31T23:59:59-01:00"}}}).encode())
+    assert one.faults == {"next_run_at": "is in the year 10000 in UTC, and only those up to 9999 are told"}

@@ -17,7 +17,10 @@ USED_BY_SERVICES = (
     *("bash", "chmod", "cp", "dirname", "env", "flock", "grep", "gzip", "mkdir", "mktemp", "mv", "rm", "sleep", "tail"),
     "tar",
 )
-PROGRAMS = ("supervisord", "openssl", "curl", "redis-server", "mariadbd", "postgres", "chromium")
+PROGRAMS = (
+    *("supervisord", "openssl", "curl", "h2load", "nginx", "caddy", "redis-server", "mariadbd", "postgres", "chromium"),
+    *("logrotate", "systemd-analyze", "promtool", "faketime"),
+)
 GO = """#!/bin/bash
 echo "$PWD $*" >>"$GO_CALLS"
 case $1 in

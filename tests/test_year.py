@@ -60,12 +60,21 @@ def rare_collections() -> Iterator[None]:
     gc.set_threshold(*thresholds)
 
 
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """A year of warnings is not for anybody."""
+    ours = logging.getLogger("kala")
+    level = ours.level
+    ours.setLevel(logging.ERROR)
+    yield
+    ours.setLevel(level)
+
+
 @pytest.mark.slow
-@pytest.mark.usefixtures("rare_collections")
+@pytest.mark.usefixtures("rare_collections", "quiet")
 @simulated
 async def test_a_year_of_a_thousand_jobs_is_accounted_for() -> None:
     driver, clock = MemoryDriver(), TrioClock(BEGIN)
-    logging.getLogger("kala").setLevel(logging.ERROR)
     ids: dict[str, str] = {}
     starts = Starts()
     paused = ""

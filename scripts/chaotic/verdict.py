@@ -3,6 +3,8 @@
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from chaotic.faults import AHEAD, LIMITS, Strike
+
 from kala import ledger
 from kala.clock import rfc3339
 from kala.drivers.contract import Driver, RunQuery
@@ -12,6 +14,8 @@ from kala.states import COUNTED, NOT_RUN, State
 FAILED = (State.FAILED, State.TIMED_OUT)
 SETTLED = 2.0
 """Seconds that an end may take to be durable on a busy machine: a run whose process was over so long is not lost."""
+TRIED = 10.0
+"""Seconds that a start may take to be tried there: an attempt that could not be started has the moment before."""
 
 
 class Verdict:
@@ -23,11 +27,12 @@ class Verdict:
         driver: Driver,
         promised: list[str],
         cancelled: set[str],
-        kills: list[float],
+        strikes: list[Strike],
         notices: dict[str, dict[str, object]],
     ) -> None:
         self.faults: list[str] = []
-        self.promised, self.cancelled, self.kills, self.notices = promised, cancelled, kills, notices
+        self.not_started = 0  # attempts
+        self.promised, self.cancelled, self.strikes, self.notices = promised, cancelled, strikes, notices
         self.lines: dict[tuple[str, int], list[float]] = defaultdict(list)
         self.where: dict[str, str] = {}
         self.over: dict[tuple[str, int], float] = {}
@@ -58,6 +63,7 @@ class Verdict:
         self.nothing_unknown()
         self.attempts_agree()
         self.lost_was_alive()
+        self.not_started_is_explained()
         self.promises_are_kept()
         self.what_follows_came_or_comes()
         self.both_parents_were_waited_for()
@@ -96,16 +102,32 @@ class Verdict:
                 self.fault(f"attempt {attempt} of run {run_id} ran, and is not in its record ({run.state.value})")
 
     def lost_was_alive(self) -> None:
-        """A run is lost only when a kill met it: it had been claimed, and its process was not long over."""
+        """A run is lost only when a kill met it, or a stop for longer than the lease: it had been claimed, and its
+        process was not long over."""
         for run in self.ended.values():
             if run.state is not State.LOST:
                 continue
-            kill = next((at for at in self.kills if at * 1e6 >= run.created and at * 1e6 <= (run.ended or 0)), None)
+            created, ended = run.created / 1e6, (run.ended or 0) / 1e6
+            met = [
+                one
+                for one in self.strikes
+                if one.kind in ("kill", "stop") and created <= one.shown_until + AHEAD and ended >= one.shown_since
+            ]
             over = self.over.get((run.id, len(run.attempts) + 1))
-            if kill is None:
-                self.fault(f"run {run.id} is lost, and no kill met it")
-            elif over is not None and over + SETTLED < kill:
-                self.fault(f"run {run.id} is lost, and was over {kill - over:.1f} s before the kill")
+            if not met:
+                self.fault(f"run {run.id} is lost, and no kill met it, and no stop")
+            elif over is not None and all(over + SETTLED < one.since for one in met):
+                self.fault(f"run {run.id} is lost, and was over {met[0].since - over:.1f} s before")
+
+    def not_started_is_explained(self) -> None:
+        """An attempt that could not be started met a limit on descriptors or processes."""
+        for run in self.ended.values():
+            for attempt in run.attempts:
+                if attempt.state is not State.FAILED or attempt.exit_code is not None or attempt.signal is not None:
+                    continue
+                self.not_started += 1
+                if not any(one.kind in LIMITS and one.met(attempt.ended / 1e6, TRIED) for one in self.strikes):
+                    self.fault(f"attempt {attempt.number} of run {run.id} did not start, and no limit was met")
 
     def promises_are_kept(self) -> None:
         for job_id in self.promised:
@@ -216,5 +238,6 @@ class Verdict:
         told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         ran = sum(len(times) for times in self.lines.values())
         return (
-            f"{len(self.records)} jobs, {ran} processes, {len(self.kills)} kills; {told}; {len(self.open)} still open"
+            f"{len(self.records)} jobs, {ran} processes, {len(self.strikes)} strikes; {told};"
+            f" {len(self.open)} still open; {self.not_started} attempts could not be started"
         )

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any
 
 from quart import Request, Websocket
-from quart.ctx import RequestContext, WebsocketContext
 from quart_trio import QuartTrio
 
 from kala.traffic import Asked, Traffic
@@ -44,15 +43,17 @@ class MeasuredApp(QuartTrio):
                 self.traffic.note(asked, FAILED, time.perf_counter() - begun)
             raise
 
-    async def full_dispatch_request(self, request_context: RequestContext | None = None) -> Any:
-        if request_context is not None:
-            note_route(request_context.request)
-        return await super().full_dispatch_request(request_context)
+    # A context is of another class in each version of Quart's; what is looked at has the same name in all.
 
-    async def full_dispatch_websocket(self, websocket_context: WebsocketContext | None = None) -> Any:
-        if websocket_context is not None:
-            note_route(websocket_context.websocket)
-        return await super().full_dispatch_websocket(websocket_context)
+    async def full_dispatch_request(self, context: Any = None) -> Any:
+        if context is not None:
+            note_route(context.request)
+        return await super().full_dispatch_request(context)
+
+    async def full_dispatch_websocket(self, context: Any = None) -> Any:
+        if context is not None:
+            note_route(context.websocket)
+        return await super().full_dispatch_websocket(context)
 
 
 def note_route(asked: Request | Websocket) -> None:

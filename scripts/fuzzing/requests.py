@@ -91,7 +91,7 @@ def try_elements(data: bytes) -> None:
         must(all(len(one) <= len(body) for _, one in at_once), "more than came", body)
         if cutter is Items:
             try:
-                meant = json.loads(body)
+                meant = json.loads(body.decode())  # of bytes it would take UTF-16 as well
             except (ValueError, RecursionError):
                 continue
             if isinstance(meant, list):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from daemon_process import KalaProcess
+from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("servers.service", "servers.shared")
 
@@ -14,6 +15,9 @@ from missing import missing, require  # noqa: E402 - asserts are rewritten from 
 from servers.registry import SERVICES  # noqa: E402
 from servers.service import Service, flags_of  # noqa: E402
 from servers.shared import EngineServer, Shared  # noqa: E402
+
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 SERVERS = pytest.StashKey[Shared]()
 

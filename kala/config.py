@@ -191,7 +191,7 @@ def remarks(settings: Settings, given: Mapping[str, Given]) -> list[Note]:
         found.append(Note("warning", f"the embedded database has no use for {flags}"))
     if settings.profile:
         found.append(Note("info", f"--profile: where time goes is written to {settings.profile_file} at the end"))
-    if settings.insecure and not (settings.tokens_file or settings.tokens):
+    if settings.insecure and not settings.has_tokens:
         found.append(
             Note("warning", f"--insecure: whoever reaches {settings.interface}:{settings.port} can run commands here")
         )

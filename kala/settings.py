@@ -94,6 +94,11 @@ class Settings:
     notes: tuple[Note, ...] = ()  # to be logged at the start
 
     @property
+    def has_tokens(self) -> bool:
+        """Whoever comes needs a token."""
+        return bool(self.tokens_file or self.tokens)
+
+    @property
     def database(self) -> Path:
         """The file of the embedded database."""
         return Path(self.bolt_path) / "kala.db"

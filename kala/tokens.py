@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from kala import clock
 from kala.clock import Moment
+from kala.durable import synced
 from kala.errors import KalaError, SettingsError, shortened
 from kala.roles import Role
 
@@ -236,6 +237,7 @@ def change_file(path: Path, add: Sequence[Token] = (), remove: Sequence[str] = (
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(path)
+        synced(path.parent)
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()

@@ -1,10 +1,12 @@
 """What a database may hold that is moved, and all that one holds, to be compared."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from records import MINUTE, T0, attempt, job, record, run
 
 from kala.drivers.contract import Driver, Element, RunQuery
+from kala.drivers.sqlite import SqliteDriver
 from kala.job import Output, Record, Run, encode, replace
 from kala.states import State, Trigger
 
@@ -36,6 +38,16 @@ def holding(driver: Driver) -> Holding:
             break
     ids = [*(one.id for one in history), *(f"open {number}" for number in range(0, 100, 4))]
     return Holding(found, history, {run_id: found for run_id in ids if (found := driver.output(run_id))})
+
+
+def of(path: Path) -> Holding:
+    """What the embedded database in a file holds."""
+    driver = SqliteDriver(path)
+    driver.open()
+    try:
+        return holding(driver)
+    finally:
+        driver.close()
 
 
 def fill(driver: Driver, *, jobs: int = 60, rows: int = 300) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from daemon_process import KalaProcess
-from moved import Holding, fill, holding
+from moved import fill, holding, of
 from records import MINUTE, T0, attempt, job, record, run
 from small_disk import small_disk
 
@@ -31,15 +31,6 @@ def called(*words: object, code: int = 0) -> Result:
     result = CliRunner().invoke(main, [str(word) for word in words])
     assert result.exit_code == code, (result.exit_code, result.output, result.exception)
     return result
-
-
-def of(path: Path) -> Holding:
-    driver = SqliteDriver(path)
-    driver.open()
-    try:
-        return holding(driver)
-    finally:
-        driver.close()
 
 
 @pytest.fixture

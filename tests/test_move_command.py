@@ -11,7 +11,7 @@ import pytest
 from cli_process import PROGRAM, Terminal, environment, heed_interrupts
 from click.testing import CliRunner, Result
 from daemon_process import API, DEADLINE, KalaProcess, wait_for
-from moved import Holding, commit, fill, holding, row
+from moved import commit, fill, of, row
 
 from kala.cli import main
 from kala.drivers.sqlite import SqliteDriver
@@ -25,15 +25,6 @@ def moved(source: object, target: object, *, code: int = 0) -> Result:
     result = CliRunner().invoke(main, ["move", str(source), str(target)])
     assert result.exit_code == code, (result.exit_code, result.output, result.exception)
     return result
-
-
-def of(path: Path) -> Holding:
-    driver = SqliteDriver(path)
-    driver.open()
-    try:
-        return holding(driver)
-    finally:
-        driver.close()
 
 
 @pytest.fixture

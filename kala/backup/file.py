@@ -16,6 +16,7 @@ from kala.clock import Moment
 from kala.drivers.sqlite import SqliteDriver
 from kala.drivers.sqlite_file import MIGRATIONS, code_of, connect, faults, transaction
 from kala.drivers.unfinished import BACKUP
+from kala.durable import synced
 from kala.errors import KalaError, StoreRefused, StoreUnavailable
 from kala.moving import Watcher
 from kala.moving.reading import JOB, SETTING
@@ -166,14 +167,6 @@ def publish(made: Path, path: Path) -> None:
 def refuse_existing(path: Path) -> None:
     if path.exists() or path.is_symlink():
         raise StoreRefused(f"{path} is there already, and is not overwritten")
-
-
-def synced(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from kala.durable import synced
 from kala.ids import new_id
 from kala.store.results import Result
 
@@ -106,7 +107,7 @@ class Spool:
                 break
             os.close(descriptor)  # another daemon has taken it for one that was left
         self.path, self._descriptor, self._size = path, descriptor, 0
-        _sync_folder(self.folder)
+        synced(self.folder)
 
     def remove(self) -> None:
         """All that was appended is durable elsewhere."""
@@ -167,11 +168,3 @@ def _locked(path: Path, descriptor: int) -> bool:
         return os.stat(path).st_ino == os.fstat(descriptor).st_ino
     except OSError:
         return False
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

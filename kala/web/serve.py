@@ -82,7 +82,7 @@ async def listen(settings: Settings) -> list[socket.socket]:
         ) from None
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
     exposed = [str(address[0]) for _, address in addresses if not is_loopback(str(address[0]))]
-    if exposed and not (has_tokens(settings) or settings.insecure):
+    if exposed and not (settings.has_tokens or settings.insecure):
         raise SettingsError(
             f"listening on {exposed[0]} would let everyone who reaches it run commands here: give tokens with "
             "--tokens-file (`kala token new` makes them), or take --interface 127.0.0.1, or say --insecure to do it "
@@ -147,19 +147,15 @@ def unix_socket(settings: Settings) -> UnixSocket | None:
     return UnixSocket(path, settings.socket_mode) if path != settings.interface else None
 
 
-def has_tokens(settings: Settings) -> bool:
-    return bool(settings.tokens_file or settings.tokens)
-
-
 def warn_of_listeners(settings: Settings, sockets: list[socket.socket], *, is_secure: bool) -> None:
     """Say in the log what others can do with these sockets that may not be meant."""
     for one in sockets:
         if one.family == socket.AF_UNIX:
-            if settings.socket_mode & stat.S_IWOTH and not has_tokens(settings):
+            if settings.socket_mode & stat.S_IWOTH and not settings.has_tokens:
                 log.warning(
                     "everybody on this machine can run commands here: no tokens, --socket-mode 660 keeps them off"
                 )
-        elif has_tokens(settings) and not is_secure and not is_loopback(one.getsockname()[0]):
+        elif settings.has_tokens and not is_secure and not is_loopback(one.getsockname()[0]):
             log.warning("tokens travel in the clear to %s: give --tls-cert, or have a proxy with TLS", url_of(one))
 
 

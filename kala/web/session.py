@@ -9,7 +9,7 @@ from kala.errors import Invalid
 from kala.roles import Role
 from kala.tokens import session_of
 from kala.web import parameters, routes
-from kala.web.answers import answer, body_sent
+from kala.web.answers import answer, body_sent, nothing
 from kala.web.door import Door, Who, cookie_name
 from kala.web.parameters import asked
 from kala.web.problems import Refused
@@ -101,9 +101,8 @@ class SessionRoutes:
         return answer(encode(self._object(who)), headers={"Set-Cookie": self._cookie(session_of(token, until), until)})
 
     async def leave(self) -> Response:
-        response = Response(b"", 204, {"Set-Cookie": self._cookie("", 0)})
-        del response.headers["Content-Type"]
-        del response.headers["Content-Length"]
+        response = nothing()
+        response.headers["Set-Cookie"] = self._cookie("", 0)
         return response
 
     def _cookie(self, value: str, until: int) -> str:

@@ -40,7 +40,7 @@ def never_long(page: Page) -> Iterator[None]:
     told = json.loads(browser.stop_tracing())["traceEvents"]
     threads = {one["pid"] for one in told if one["name"] == "thread_name" and one["args"]["name"] == "CrRendererMain"}
     tasks = [one for one in told if one["name"] == "RunTask" and one["pid"] == one["tid"] and one["pid"] in threads]
-    assert len(tasks) > 100
+    assert len(tasks) > 20  # or nothing was traced
     assert max(one.get("tdur", 0) for one in tasks) < LONGEST
     assert page.evaluate("window.most") < 120
 

@@ -10,8 +10,8 @@ import trio
 from kala import ledger, secrets
 from kala.agenda import Agenda
 from kala.calls.connections import Connections
-from kala.calls.http1 import place
-from kala.calls.remote import Answer, Refused, parsed, request_headers, send
+from kala.calls.remote import Answer, request_headers, send
+from kala.calls.target import Refused, parsed
 from kala.clock import Clock, rfc3339
 from kala.errors import JobNotFound, KalaError, Stale
 from kala.job import Notice, Record, Remote
@@ -192,7 +192,7 @@ def poster(connections: Connections, source: Secrets | None = None) -> Post:
         answer = Answer(Tail(0))
         with trio.move_on_after(TIMEOUT):
             try:
-                lines = list(request_headers(Remote(url, headers=dict(headers)), {}))
+                lines = request_headers(Remote(url, headers=dict(headers)), {})
                 await send(b"POST", parsed(url), lines, body, connections, answer)
             except Refused as refusal:
                 if isinstance(refusal.__cause__, h11.LocalProtocolError):
@@ -239,6 +239,6 @@ def parts_of(key: str) -> tuple[str, str]:
 def server_of(url: str) -> str:
     """Host and port; empty for what is not a URL."""
     try:
-        return place(parsed(url))
+        return parsed(url).place
     except Refused:
         return ""

@@ -1,8 +1,8 @@
 """Connections to HTTP servers, kept by origin for further calls.
 
 A client with one shared pool looks through all its connections at every call, which is quadratic when a thousand calls
-are due at once: here each takes the last one kept for its origin, or opens one. How many are open is not bounded;
-how many are kept is.
+are due at once: here each takes the last one kept for its origin, or opens one. How many are kept is bounded, for each
+origin and in all; how many are open, by the slots of the calls that are on.
 """
 
 import os
@@ -10,23 +10,27 @@ import ssl
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-import h11
 import httpx2
 import trio
 
 from kala.calls.denied import Deny
-from kala.calls.http1 import PORTS, Connection, Lost, connect, proxy_headers
+from kala.calls.http1 import Connection, Head, Lost, Request
+from kala.calls.opening import connect, proxy_headers
+from kala.calls.plain import Headers
 from kala.calls.proxies import Proxies
+from kala.calls.slots import Slots, open_files
+from kala.calls.target import Origin, Target
 from kala.values import Peers
 
 KEPT = 100  # idle connections for each origin
+KEPT_IN_ALL = 1000  # and at most an eighth of the open files that may be
 IDLE = 30.0  # seconds before an idle connection is closed
 SWEEP = 10.0  # seconds between two looks for such
 
 REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})  # RFC 9110, 9.2.2
 
-Key = tuple[httpx2.URL | None, str, bytes, int]
-Headers = list[tuple[bytes, bytes]]
+Key = tuple[httpx2.URL | None, Origin]
+"""The proxy, if any, and the origin that a connection leads to."""
 
 
 class Connections:
@@ -41,57 +45,74 @@ class Connections:
         self._deny = Deny(denied)
         self._proxies = Proxies(environment)
         self._kept: dict[Key, deque[Connection]] = {}
+        self._idle: dict[Connection, Key] = {}  # the same, the longest idle first
+        self.slots = Slots()
         self._trust: ssl.SSLContext | None = None
         self._closed = False
 
-    async def request(
-        self, method: bytes, url: httpx2.URL, headers: Headers, body: bytes
-    ) -> tuple[Connection, h11.Response]:
+    async def request(self, method: bytes, target: Target, headers: Headers, body: bytes) -> tuple[Connection, Head]:
         """Send a request and wait for its answer's beginning. Read its body by `chunk`, then `give_back` the
         connection. Raises ConnectFailed, Lost and h11.LocalProtocolError.
 
         A server may close a kept connection just when it is used again, and then nobody knows whether it took the
         request. One that may be repeated is, once, on a fresh connection; others never travel on a used one.
         """
-        proxy, target = self._proxies.for_url(url), url.raw_path
-        if proxy is not None and url.scheme == "http":
+        proxy, path = self._proxies.for_url(target.server), target.path
+        if proxy is not None and target.origin[0] == "http":
             headers = [*headers, *proxy_headers(proxy)]
-            target = b"http://%b%b" % (url.netloc, target)
-        request = h11.Request(method=method, target=target, headers=headers)
-        kept = self._take(key_of(url, proxy)) if method in REPEATABLE else None
+            path = b"http://%b%b" % (target.host, path)
+        request = Request(method, path, target.host, headers, body)
+        kept = self._take((proxy, target.origin)) if method in REPEATABLE else None
         if kept is not None:
             try:
-                return kept, await self._exchange(kept, request, body)
+                return kept, await self._exchange(kept, request)
             except Lost:
                 if kept.heard:
                     raise
-        fresh = await connect(url, proxy, self._trust_for(url, proxy), self._deny)
-        return fresh, await self._exchange(fresh, request, body)
+        fresh = await connect(target.server, proxy, self._trust_for(target.server, proxy), self._deny)
+        return fresh, await self._exchange(fresh, request)
 
-    async def _exchange(self, connection: Connection, request: h11.Request, body: bytes) -> h11.Response:
+    async def _exchange(self, connection: Connection, request: Request) -> Head:
         try:
-            await connection.send(request, body)
+            await connection.send(request)
             return await connection.head()
         except BaseException:
             connection.close()
             raise
 
-    def give_back(self, url: httpx2.URL, connection: Connection) -> None:
+    def give_back(self, target: Target, connection: Connection) -> None:
         """Keep it, when its answer has been read and another request can follow, or else close it."""
-        key = key_of(url, self._proxies.for_url(url))
-        if connection.reusable() and len(self._kept.get(key, ())) < KEPT and not self._closed:
-            self._kept.setdefault(key, deque()).append(connection)
-        else:
+        key = self._proxies.for_url(target.server), target.origin
+        if self._closed or not connection.reusable() or len(self._kept.get(key, ())) >= KEPT:
             connection.close()
+            return
+        if len(self._idle) >= max(1, min(KEPT_IN_ALL, open_files() // 8)):
+            self._drop(next(iter(self._idle)))
+        self._kept.setdefault(key, deque()).append(connection)
+        self._idle[connection] = key
 
     def _take(self, key: Key) -> Connection | None:
-        kept = self._kept.get(key)
-        while kept:
-            connection = kept.pop()
+        while kept := self._kept.get(key):
+            connection = kept[-1]
             if connection.usable(IDLE):
+                self._forget(connection)
                 return connection
-            connection.close()
+            self._drop(connection)
         return None
+
+    def _forget(self, connection: Connection) -> None:
+        key = self._idle.pop(connection)
+        kept = self._kept[key]
+        if kept[-1] is connection:
+            kept.pop()
+        else:
+            kept.remove(connection)
+        if not kept:
+            del self._kept[key]
+
+    def _drop(self, connection: Connection) -> None:
+        self._forget(connection)
+        connection.close()
 
     def _trust_for(self, url: httpx2.URL, proxy: httpx2.URL | None) -> ssl.SSLContext | None:
         if url.scheme == "http" and (proxy is None or proxy.scheme == "http"):
@@ -108,22 +129,12 @@ class Connections:
             self._sweep()
 
     def _sweep(self) -> None:
-        for key, kept in list(self._kept.items()):
-            for connection in list(kept):
-                if not connection.usable(IDLE):
-                    kept.remove(connection)
-                    connection.close()
-            if not kept:
-                del self._kept[key]
+        for connection in list(self._idle):
+            if not connection.usable(IDLE):
+                self._drop(connection)
 
     async def aclose(self) -> None:
         """Close what is kept; calls that are on close theirs when they end."""
         self._closed = True
-        for kept in self._kept.values():
-            for connection in kept:
-                connection.close()
-        self._kept.clear()
-
-
-def key_of(url: httpx2.URL, proxy: httpx2.URL | None) -> Key:
-    return proxy, url.scheme, url.raw_host, url.port or PORTS[url.scheme]
+        for connection in list(self._idle):
+            self._drop(connection)

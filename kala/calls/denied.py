@@ -5,8 +5,10 @@ later counts.
 """
 
 import ipaddress
+import os
 import socket
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import trio
@@ -107,25 +109,43 @@ def embedded(address: Address) -> Iterator[Address]:
         yield ipaddress.IPv4Address(bits & 0xFFFFFFFF ^ 0xFFFFFFFF)
 
 
-async def open_allowed(host: str, port: int, deny: Deny) -> trio.socket.SocketType:
+async def open_allowed(host: str, port: int, deny: Deny) -> socket.socket:
     """A connection to one of a host's addresses that are not denied. Raises Denied when there is none, and OSError."""
-    found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     rules, targets = [], []
-    for family, _, _, _, target in found:
+    for family, target in await addresses(host, port):
         if rule := deny.rule(str(target[0])):
             rules.append(rule)
         else:
             targets.append((family, target))
     if not targets:
         raise Denied(rules)
-    sock = await first_connected(in_turn(targets))
+    # Without the nursery in which several are tried, where there is one.
+    sock = await (first_connected(in_turn(targets)) if len(targets) > 1 else connected(*targets[0]))
     try:
-        if rule := deny.rule(str(sock.getpeername()[0])):
+        if deny and (rule := deny.rule(str(sock.getpeername()[0]))):
             raise Denied([rule])
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+async def addresses(host: str, port: int) -> list[Target]:
+    """Of a host, which may be one already: that needs no thread to ask a name server in."""
+    if (family := address_family(host)) is not None:
+        return [(family, (host, port))]
+    found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, target) for family, _, _, _, target in found]
+
+
+@lru_cache(maxsize=1024)
+def address_family(host: str) -> socket.AddressFamily | None:
+    """None for a name."""
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        return None
+    return socket.AF_INET if version == 4 else socket.AF_INET6
 
 
 def in_turn(targets: Sequence[Target]) -> list[Target]:
@@ -136,10 +156,10 @@ def in_turn(targets: Sequence[Target]) -> list[Target]:
     return [targets[0], other, *[one for one in targets[1:] if one is not other]]
 
 
-async def first_connected(targets: Sequence[Target]) -> trio.socket.SocketType:
+async def first_connected(targets: Sequence[Target]) -> socket.socket:
     """Connects to the first that can be: they are tried in order, the next one when one has failed, or `STAGGER`
     seconds later beside it. Raises OSError, of the first, when none can be."""
-    winner: trio.socket.SocketType | None = None
+    winner: socket.socket | None = None
     errors: list[OSError] = []
 
     async def attempt(family: socket.AddressFamily, target: tuple[Any, ...], failed: trio.Event) -> None:
@@ -172,11 +192,28 @@ async def first_connected(targets: Sequence[Target]) -> trio.socket.SocketType:
     return winner
 
 
-async def connected(family: socket.AddressFamily, target: tuple[Any, ...]) -> trio.socket.SocketType:
-    sock = trio.socket.socket(family, socket.SOCK_STREAM)
+async def connected(family: socket.AddressFamily, target: tuple[Any, ...]) -> socket.socket:
+    """A socket that never blocks. One to this host is connected at once, without waiting for Trio's next round, so that
+    its caller can go on."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        await sock.connect(target)
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            sock.connect(target)
+        except BlockingIOError:
+            await wait_connected(sock)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+async def wait_connected(sock: socket.socket) -> None:
+    """Raises OSError."""
+    try:
+        sock.getpeername()
+    except OSError:
+        await trio.lowlevel.wait_writable(sock)
+        if fault := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(fault, os.strerror(fault)) from None

@@ -2,16 +2,17 @@
 
 import re
 import time
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
 
 import h11
-import httpx2
 import trio
 
 import kala
-from kala.calls.connections import Connections, Headers
-from kala.calls.http1 import ConnectFailed, Lost, basic, place
+from kala.calls.connections import Connections
+from kala.calls.http1 import Lost
+from kala.calls.opening import ConnectFailed
+from kala.calls.plain import Headers
+from kala.calls.target import Refused, Target, parsed, redirected, url_fault
 from kala.clock import SECOND, Clock
 from kala.errors import shortened
 from kala.job import Attempt, Remote
@@ -19,14 +20,19 @@ from kala.states import State
 from kala.stop import Stop
 from kala.tail import Tail
 
-TIMEOUT = 30  # seconds; this and the next four as in the original
+TIMEOUT = 30  # seconds; this and the next three as in the original
 EXPECTED = (200,)
 METHOD = "GET"
-CONTENT_TYPE = "application/json"
 MAX_REDIRECTS = 10
 MAX_TIMEOUT = 86_400  # seconds
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
+DEFAULTS = (
+    (b"Content-Type", b"application/json"),
+    (b"User-Agent", f"kala/{kala.__version__}".encode("ascii")),
+    (b"Accept", b"*/*"),
+    (b"Accept-Encoding", b"identity"),  # what is kept is to be readable, and nothing is unpacked here
+)
 # What a connection sets itself; the original ignores these as well.
 OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "trailer"})
 # Not for another host: https://fetch.spec.whatwg.org/#http-redirect-fetch and Go's net/http.
@@ -34,13 +40,8 @@ SECRET_HEADERS = frozenset({b"authorization", b"cookie", b"cookie2", b"www-authe
 BODY = b":body"  # among what is private; no header has such a name
 
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
-PASSWORD = re.compile(r"//[^/@]*@")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, 5.5: none in a value, but for tabs
 BLANKS = " \t"  # ibid.: within a value only
-
-
-class Refused(Exception):
-    """A call that goes no further; its text is the attempt's error."""
 
 
 class Answer:
@@ -48,6 +49,7 @@ class Answer:
 
     def __init__(self, output: Tail) -> None:
         self.status: int | None = None
+        self.waits = False  # for a slot: nothing has been sent
         self.body = output  # of the latest one
         self.output = output  # for that of the last one, which is no redirect
 
@@ -103,6 +105,8 @@ async def call(
             state, error = State.CANCELLED, "cancelled"
         else:
             state, error = State.TIMED_OUT, f"timed out after {timeout:g} s"
+            if answer.waits:
+                error += ", waiting for a connection: so many calls are on as open files allow"
     answer.body.finish(first=True)
     kept = answer.body.last()[1] or error.encode(errors="replace")
     return Attempt(
@@ -121,45 +125,50 @@ async def exchange(
 ) -> None:
     """The requests of one call, into `answer`. Raises Refused."""
     try:
-        url, method, body = parsed(remote.url), (remote.method.upper() or METHOD).encode("ascii"), remote.body.encode()
-        headers = list(request_headers(remote, more))
+        method, body = (remote.method.upper() or METHOD).encode("ascii"), remote.body.encode()
+        target, headers = parsed(remote.url), request_headers(remote, more)
     except UnicodeEncodeError as error:
         raise Refused(f"cannot be encoded: {shortened(error.object)!a}") from None
     for _ in range(MAX_REDIRECTS + 1):
-        location = await send(method, url, headers, body, connections, answer)
+        location = await send(method, target, headers, body, connections, answer)
         if location is None:
             return
-        target = redirected(url, location)
+        before, target = target, redirected(target, location)
         if answer.status in {301, 302, 303} and method not in {b"GET", b"HEAD"}:
             method, body = b"GET", b""
             headers = [item for item in headers if not item[0].lower().startswith(b"content-")]
-        if (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port):
+        if target.origin != before.origin:
             headers = [item for item in headers if item[0].lower() not in SECRET_HEADERS | private]
             if body and BODY in private:
-                raise Refused(f"redirected to {place(target)}, which is not to get a body that is a secret")
-        url = target
+                raise Refused(f"redirected to {target.place}, which is not to get a body that is a secret")
     raise Refused(f"redirected more than {MAX_REDIRECTS} times")
 
 
 async def send(
-    method: bytes,
-    url: httpx2.URL,
-    headers: Headers,
-    body: bytes,
-    connections: Connections,
-    answer: Answer,
+    method: bytes, target: Target, headers: Headers, body: bytes, connections: Connections, answer: Answer
 ) -> str | None:
     """One request, into `answer`. Returns where it is redirected to, if it is. Raises Refused."""
-    complete = [(b"Host", url.netloc), *headers]
-    if body or method in {b"POST", b"PUT", b"PATCH"}:
-        complete.append((b"Content-Length", b"%d" % len(body)))
-    credentials = basic(url)
-    if credentials is not None and all(name.lower() != b"authorization" for name, _ in headers):
-        complete.append((b"Authorization", credentials))
-    answer.status, answer.body, location = None, answer.output, None
+    answer.status, answer.body = None, answer.output
+    if not connections.slots.take_nowait(target.origin):
+        answer.waits = True
+        await connections.slots.take(target.origin)
+        answer.waits = False
     try:
-        connection, head = await connections.request(method, url, complete, body)
-        answer.status = head.status_code
+        return await send_now(method, target, headers, body, connections, answer)
+    finally:
+        connections.slots.give_back(target.origin)
+
+
+async def send_now(
+    method: bytes, target: Target, headers: Headers, body: bytes, connections: Connections, answer: Answer
+) -> str | None:
+    """The same, in a slot."""
+    if target.credentials is not None and all(name.lower() != b"authorization" for name, _ in headers):
+        headers = [*headers, (b"Authorization", target.credentials)]
+    location = None
+    try:
+        connection, head = await connections.request(method, target, headers, body)
+        answer.status = head.status
         if answer.status in REDIRECTS:
             location = next((value.decode("latin-1") for name, value in head.headers if name == b"location"), None)
         answer.body = answer.output if location is None else answer.redirect()
@@ -168,67 +177,29 @@ async def send(
                 if answer.body.add_first(chunk):
                     answer.body.grown()
         finally:
-            connections.give_back(url, connection)
+            connections.give_back(target, connection)
     except ConnectFailed as error:
         raise Refused(str(error)) from error
     except Lost as error:
-        raise Refused(f"no proper answer from {place(url)}: {shortened(str(error), 200)}") from error
+        raise Refused(f"no proper answer from {target.place}: {shortened(str(error), 200)}") from error
     except h11.LocalProtocolError as error:
         raise Refused(f"not a request that can be sent: {error}") from error
     return location
 
 
-def request_headers(remote: Remote, more: Mapping[str, str]) -> Iterator[tuple[bytes, bytes]]:
+def request_headers(remote: Remote, more: Mapping[str, str]) -> Headers:
     """Those that do not depend on the connection."""
-    given: set[str] = set()
-    for name, values in (remote.headers or {}).items():
-        if name.lower() not in OWN_HEADERS:
-            given.add(name.lower())
-            for value in values:
-                yield name.encode("ascii"), value.encode()
-    defaults = {
-        "Content-Type": CONTENT_TYPE,
-        "User-Agent": f"kala/{kala.__version__}",
-        "Accept": "*/*",
-        "Accept-Encoding": "identity",  # what is kept is to be readable, and nothing is unpacked here
-    }
-    for name, value in {**defaults, **more}.items():
-        if name.lower() not in given:
-            yield name.encode("ascii"), value.encode()
-
-
-@lru_cache(maxsize=1024)
-def parsed(text: str) -> httpx2.URL:
-    """Raises Refused."""
-    fault = url_fault(text)
-    if fault:
-        raise Refused(f"{fault}: {shortened(PASSWORD.sub('//…@', text))}")
-    return httpx2.URL(text)
-
-
-def redirected(url: httpx2.URL, location: str) -> httpx2.URL:
-    """Raises Refused."""
-    try:
-        target = url.join(location)
-    except httpx2.InvalidURL:
-        raise Refused(f"redirected to what is not a URL: {shortened(location)}") from None
-    return parsed(str(target))
-
-
-def url_fault(text: str) -> str:
-    """What is wrong with a URL that is to be called; empty when nothing is."""
-    try:
-        url = httpx2.URL(text)
-        text.encode()
-    except (httpx2.InvalidURL, UnicodeEncodeError):
-        return "not a URL"
-    if url.scheme not in {"http", "https"}:
-        return "must be an http:// or https:// URL"
-    if not url.host:
-        return "has no host"
-    if b"%" in url.raw_host or (url.port is not None and not 0 < url.port < 65536):
-        return "not a URL"
-    return ""
+    if not remote.headers:
+        return [*DEFAULTS, *[(name.encode("ascii"), value.encode()) for name, value in more.items()]]
+    lines = [
+        (name.encode("ascii"), value.encode())
+        for name, values in remote.headers.items()
+        if name.lower() not in OWN_HEADERS
+        for value in values
+    ]
+    given = {name.lower().encode("ascii") for name in remote.headers}
+    others = [line for line in request_headers(Remote(), more) if line[0].lower() not in given]
+    return lines + others
 
 
 def check(remote: Remote) -> dict[str, str]:

@@ -7,10 +7,9 @@ import trio
 
 from kala.clock import Clock, Moment
 from kala.forecast import Due, Load
+from kala.slices import in_slices
 from kala.store import Store
 
-SLICE = 0.005
-"""Seconds after which others have their turn."""
 AT_ONCE = 20
 """Jobs that are looked at before the time is: each takes 2 to 50 µs."""
 KNOWN = 30.0
@@ -69,11 +68,11 @@ class Outlook:
         now = self._clock.now()
         if kind == "load":
             load = Load(now, since, end)
-            await _in_slices(self._each(load))
-            await _in_slices(load.finish())
+            await in_slices(self._each(load))
+            await in_slices(load.finish())
             return load
         due = Due(now, since, end)
-        await _in_slices(self._each(due))
+        await in_slices(self._each(due))
         due.close()
         return due
 
@@ -85,12 +84,3 @@ class Outlook:
                 answer.add(record)
             if number % AT_ONCE == 0:
                 yield
-
-
-async def _in_slices(steps: Iterator[None]) -> None:
-    until = trio.current_time() + SLICE
-    for _ in steps:
-        if trio.current_time() >= until:
-            await trio.lowlevel.checkpoint()
-            until = trio.current_time() + SLICE
-    await trio.lowlevel.checkpoint()

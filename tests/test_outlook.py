@@ -10,7 +10,7 @@ from test_forecast import MINUTE, SINCE, record
 from trio.testing import trio_test
 from world import START, World, every, simulated
 
-from kala import outlook
+from kala import slices
 from kala.clock import DAY, Clock, TrioClock
 from kala.drivers.memory import MemoryDriver
 from kala.errors import StoreUnavailable
@@ -56,7 +56,7 @@ async def test_an_answer_is_kept_for_a_while_or_until_jobs_change() -> None:
 async def test_all_who_ask_at_once_get_the_same_also_when_the_first_has_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(outlook, "SLICE", -1.0)  # others have their turn at each step
+    monkeypatch.setattr(slices, "SLICE", -1.0)  # others have their turn at each step
     world = World(MemoryDriver(), TrioClock(START))
     async with world.up():
         for number in range(200):

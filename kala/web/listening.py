@@ -6,10 +6,11 @@ from werkzeug.datastructures import Headers, MultiDict
 
 from kala.clock import Moment
 from kala.events import HELLO, RELOAD, TYPES, Event
+from kala.finding.conditions import has_labels
 from kala.frames import Frame, Wanted
 from kala.hub import Listener
 from kala.web import parameters
-from kala.web.parameters import Parameter, given, has_labels
+from kala.web.parameters import Parameter, given
 
 if TYPE_CHECKING:
     from kala.service import Service

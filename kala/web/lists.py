@@ -21,8 +21,8 @@ from kala.wire.jobjson import JobObject, encode, job_object, rows_of_results
 if TYPE_CHECKING:
     from kala.service import Service
 
-CHUNK = 48
-"""Jobs in a piece of a list: with full results some 60 KB, and under a millisecond of the loop's time."""
+CHUNK = 100
+"""Jobs in a piece of a list: some 110 KB, with full results 340, and a millisecond or two of the loop's time."""
 IMPORT_CHUNK = 20
 """Jobs of an import that are read at a time: some milliseconds of the loop's time."""
 
@@ -109,13 +109,9 @@ class Lists:
         between = b'{"jobs":{'
         for first in range(0, len(ids), CHUNK):
             await trio.lowlevel.checkpoint()
-            members = [
-                b"%s:%s" % (encode(record.id), encode(made(record)))
-                for job_id in ids[first : first + CHUNK]
-                if (record := self.service.peek(job_id)) is not None
-            ]
-            if members:
-                yield between + b",".join(members)
+            records = map(self.service.peek, ids[first : first + CHUNK])
+            if jobs := {record.id: made(record) for record in records if record is not None}:
+                yield between + encode(jobs)[1:-1]
                 between = b","
         yield end if between == b"," else between + end
 

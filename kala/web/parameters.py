@@ -1,7 +1,7 @@
 """What requests carry beside their path and body: each parameter's name, what it may be, and how it is read."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Literal
 
@@ -150,11 +150,6 @@ def labels(about: str) -> Parameter:
         return name, value if equals else None
 
     return Parameter("label", about, read, _listed({"type": "string"}, True), several=True)
-
-
-def has_labels(has: Mapping[str, str], wanted: Iterable[tuple[str, str | None]]) -> bool:
-    """Whether all of these are there."""
-    return all(name in has and value in (None, has[name]) for name, value in wanted)
 
 
 def _key(given: str) -> str:

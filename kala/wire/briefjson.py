@@ -65,27 +65,28 @@ class Brief(Struct, gc=False):
 def brief(record: Record, children: Sequence[str] | None, runs: Iterable[OpenRun], now: Moment) -> Brief:
     """A job for clients. `children` as for `job_object`; `runs` are its first open ones, as they are now."""
     job = record.job
+    # By position, as `job_object`
     return Brief(
-        id=record.id,
-        name=job.name,
-        owner=job.owner,
-        type=job.type,
-        command=_what(job)[:COMMAND],
-        schedule=job.schedule,
-        words=when(job, now),
-        time_zone=job.time_zone,
-        disabled=record.disabled,
-        is_done=record.is_over,
-        parent_jobs=job.parent_jobs,
-        dependent_jobs=children,
-        on_failure_job=job.on_failure_job,
-        labels=job.labels,
-        next_run_at=rfc3339_or_none(due(record)),
-        version=record.version,
-        success_count=record.successes,
-        error_count=record.errors,
-        open=list(runs),
-        results=[
+        record.id,
+        job.name,
+        job.owner,
+        job.type,
+        _what(job)[:COMMAND],
+        job.schedule,
+        when(job, now),
+        job.time_zone,
+        record.disabled,
+        record.is_over,
+        job.parent_jobs,
+        children,
+        job.on_failure_job,
+        job.labels,
+        rfc3339_or_none(due(record)),
+        record.version,
+        record.successes,
+        record.errors,
+        list(runs),
+        [
             ResultObject(rfc3339(started), duration / SECOND, state, trigger, retries)
             for started, duration, retries, state, trigger in unpacked(record.results)
         ],

@@ -25,6 +25,25 @@ def test_what_is_due_comes_out_in_order() -> None:
     assert (made.head(), len(made)) == (None, 0)
 
 
+def test_so_many_of_what_is_due_come_out_and_the_rest_stays() -> None:
+    made = agenda(("C", 3), ("A", 1), ("B", 1), ("D", 4))
+    assert made.pop_until(3, 0) == []
+    assert made.pop_until(3, 2) == [(1, "A"), (1, "B")]
+    assert made.pop_until(3, 2) == [(3, "C")]
+    assert made.head() == 4
+
+
+@given(st.dictionaries(st.sampled_from("ABCDE"), st.integers(-3, 20)), PUTS)
+def test_filled_at_once_it_is_as_if_each_had_been_put(entries: dict[str, int], puts: list[tuple[str, int]]) -> None:
+    filled = Agenda()
+    filled.fill((moment, job_id) for job_id, moment in entries.items())
+    put = agenda(*entries.items(), *puts)
+    for job_id, moment in puts:
+        filled.put(job_id, moment)
+    assert (len(filled), filled.head()) == (len(put), put.head())
+    assert filled.pop_until(100) == put.pop_until(100)
+
+
 @given(PUTS, st.integers(0, 7))
 def test_the_first_are_told_and_stay(puts: list[tuple[str, int | None]], count: int) -> None:
     made = agenda(*puts)

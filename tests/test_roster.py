@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import T0, at, job, record, run
 
-from kala.job import Delivery, Record, replace
-from kala.states import Trigger
+from kala.job import Delivery, Job, Record, replace
+from kala.states import State, Trigger
+from kala.store import texts
 from kala.store.roster import Roster, Totals
 
 IDS = "ABCD"
@@ -136,3 +137,66 @@ def test_busy_are_the_jobs_with_open_runs_or_deliveries() -> None:
     roster.put(replace(on, open=()))
     roster.drop("owing")
     assert roster.busy == set()
+
+
+OPEN = st.sampled_from([(), (run("r1"),), (run("r1", state=State.WAITING, reason="overlap"), run("r2"))])
+GAPS = st.sampled_from([None, run("g", state=State.MISSED)])
+
+
+@given(st.lists(st.builds(lambda one, open, gap: replace(one, open=open, gap=gap), RECORDS, OPEN, GAPS), max_size=12))
+def test_entered_together_is_as_one_after_the_other(records: list[Record]) -> None:
+    one_by_one, together = Roster(), Roster()
+    for one in records:
+        one_by_one.put(one)
+    together.become(Roster.of(records))
+
+    def everything(roster: Roster) -> list[object]:
+        about = [(roster.children(one), roster.is_failure_job(one), roster.runs(one)) for one in IDS]
+        runs = [roster.run(one) for one in ("r1", "r2", "g")]
+        kept = [list(roster), list(roster.jobs), roster.busy, roster.gapped, roster.waiting, roster.waits, roster.owed]
+        return [roster.totals(), roster.coming(9), roster.first_due(), about, runs, *kept]
+
+    assert everything(together) == everything(one_by_one)
+    for roster in one_by_one, together:
+        for name in IDS:
+            roster.drop(name)
+    assert everything(together) == everything(one_by_one)
+
+
+def read(number: int) -> Record:
+    """A record whose texts are objects of their own, as read from a database."""
+    texts = "/bin/true", "R/2030-01-01T00:00:00Z/PT1M", "somebody", "Europe/Berlin"
+    command, schedule, owner, zone = (text.encode().decode() for text in texts)
+    return record(Job(f"job {number}", command, owner, schedule, time_zone=zone), id=str(number))
+
+
+def test_texts_of_many_jobs_are_there_once() -> None:
+    roster = Roster.of([read(1), read(2)])
+    roster.put(read(3))
+    assert [roster.jobs[one].job for one in "123"] == [read(number).job for number in (1, 2, 3)]
+    for member in ("command", "schedule", "owner", "time_zone"):
+        assert len({id(getattr(roster.jobs[one].job, member)) for one in "123"}) == 1
+
+
+def test_texts_that_all_differ_are_not_remembered_without_end() -> None:
+    roster = Roster()
+    for number in range(texts.MOST + 100):
+        roster.put(record(Job("", f"command {number}"), id="A"))
+    assert len(roster._texts._known) == texts.MOST
+    assert roster.jobs["A"].job.command == f"command {texts.MOST + 99}"
+
+
+def test_which_jobs_have_changed_is_noted_for_who_wants_to_know() -> None:
+    roster = Roster()
+    for one in "ABCD":
+        roster.put(record(id=one))
+    assert roster.changed is None  # nobody wants to
+    roster.changed = {}
+    # a change, an end, one that comes and changes, one that goes and comes back and is so the last
+    roster.put(record(id="C", disabled=True))
+    roster.put(record(id="B", cursor=None, deleted=at(1)))
+    roster.drop("A")
+    roster.put(record(id="E"))
+    roster.put(record(id="E", disabled=True))
+    roster.put(record(id="A"))
+    assert list(roster.changed.items()) == [("C", False), ("B", False), ("E", True), ("A", True)]

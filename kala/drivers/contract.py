@@ -192,7 +192,9 @@ def in_parts(elements: Iterable[Element], most: int, most_bytes: int) -> Iterato
     part: list[Element] = []
     size = 0
     for element in elements:
-        weight = len(element.value or b"") + 500 * len(element.runs) + sum(len(o.data) for o in element.outputs)
+        weight = len(element.value or b"") + 500 * len(element.runs)
+        if element.outputs:
+            weight += sum(len(output.data) for output in element.outputs)
         if part and (len(part) == most or size + weight > most_bytes):
             yield part
             part, size = [], 0

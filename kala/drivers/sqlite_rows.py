@@ -3,7 +3,6 @@
 import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from itertools import chain
 
 from kala.drivers.contract import Element, RunQuery, Stored
@@ -16,6 +15,9 @@ ROWS_AT_ONCE = 1_024
 """Rows in one statement: at most 7 parameters each, and SQLite takes 32,766."""
 DENSE = 20_000
 """Rows: counting them in an index, or sorting them, takes a few milliseconds."""
+
+FEW = 1_000
+"""Records: looking them up by their keys takes some milliseconds."""
 
 Row = tuple[object, ...]
 
@@ -41,16 +43,23 @@ def in_statements(rows: Sequence[Row], at_once: int = ROWS_AT_ONCE) -> Iterator[
 
 def record_row(element: Element, changed: int) -> Row:
     """A row of kala_records. JSON is kept as text, so that the sqlite3 shell shows it; other bytes stay a blob."""
-    value: bytes | str | None = element.value
-    if element.value is not None and b"\0" not in element.value:
-        with suppress(UnicodeDecodeError):  # then it stays a blob
-            value = element.value.decode()
-    return (element.kind, element.key, element.revision, changed, value)
+    value = element.value
+    return (element.kind, element.key, element.revision, changed, None if value is None else _as_text(value))
+
+
+def _as_text(value: bytes) -> str | bytes:
+    try:
+        return value if b"\0" in value else value.decode()
+    except UnicodeDecodeError:
+        return value
 
 
 def records(connection: sqlite3.Connection, kind: str) -> Iterator[Stored]:
     """Every record of a kind that can be read, on a connection of its own."""
     connection.text_factory = bytes
+    if _are_few(connection, kind):
+        yield from _by_keys(connection, kind, 0)
+        return
     reached = 0
     try:
         for row, key, revision, value in connection.execute(
@@ -59,15 +68,31 @@ def records(connection: sqlite3.Connection, kind: str) -> Iterator[Stored]:
             (kind,),
         ):
             reached = row
-            yield from _checked(kind, key, revision, value)
+            if (stored := _checked(kind, key, revision, value)) is not None:
+                yield stored
     except sqlite3.DatabaseError as error:
         if code_of(error) != sqlite3.SQLITE_CORRUPT:
             raise
-        yield from _what_is_left(connection, kind, reached)
+        yield from _by_keys(connection, kind, reached)
 
 
-def _what_is_left(connection: sqlite3.Connection, kind: str, after: int) -> Iterator[Stored]:
-    """A page of the table is damaged: go by the index, which has the keys, and name the records on that page."""
+def _are_few(connection: sqlite3.Connection, kind: str) -> bool:
+    """Whether a kind is to be read by its keys, one by one: who asks for instances every few seconds would otherwise
+    read all jobs each time."""
+    try:
+        (count,) = connection.execute(
+            f"select count(*) from (select 1 from kala_records where kind = ? limit {FEW})", (kind,)
+        ).fetchone()
+    except sqlite3.DatabaseError as error:
+        if code_of(error) != sqlite3.SQLITE_CORRUPT:
+            raise
+        return False  # a page of the index is damaged: the table may be whole
+    return bool(count < FEW)
+
+
+def _by_keys(connection: sqlite3.Connection, kind: str, after: int) -> Iterator[Stored]:
+    """Those beyond a row by the index, which has the keys: where a page of the table is damaged, the records on it are
+    named."""
     for row, key in connection.execute(
         "select rowid, key from kala_records where kind = ? and rowid > ? order by key", (kind, after)
     ):
@@ -78,19 +103,19 @@ def _what_is_left(connection: sqlite3.Connection, kind: str, after: int) -> Iter
                 raise
             _log.error("%s", StoreCorrupt(kind, key.decode(errors="replace"), str(error)))
             continue
-        if found is not None and found[1] is not None:
-            yield from _checked(kind, key, *found)
+        if found is not None and found[1] is not None and (stored := _checked(kind, key, *found)) is not None:
+            yield stored
 
 
-def _checked(kind: str, key: bytes, revision: object, value: object) -> Iterator[Stored]:
-    """A record whose columns are as we write them; one that someone's hand has spoilt is logged and passed over."""
+def _checked(kind: str, key: bytes, revision: object, value: object) -> Stored | None:
+    """A record whose columns are as we write them; one that someone's hand has spoilt is logged, and None."""
     if isinstance(revision, int) and isinstance(value, bytes):
         try:
-            yield Stored(kind, key.decode(), revision, value)
-            return
+            return Stored(kind, key.decode(), revision, value)
         except UnicodeDecodeError:
             pass  # named below, with every other fault
     _log.error("%s", StoreCorrupt(kind, key.decode(errors="replace"), "a column is not of its type"))
+    return None
 
 
 def differing(connection: sqlite3.Connection, batch: Sequence[Element]) -> dict[int, Stored | None]:

@@ -28,6 +28,7 @@ from kala.store.draft import JOB, Draft
 from kala.store.keeper import Keeper
 from kala.store.reader import AT_ONCE, Reader, Threads
 from kala.store.results import Result
+from kala.store.roster import Roster
 from kala.store.spool import Left, Spool
 from kala.store.writer import MOST, RETRY_FIRST, RETRY_LAST, Writer, decoded
 
@@ -118,7 +119,11 @@ class Store:
 
     def new_moment(self) -> Moment:
         """Now, and later than every one given before: the order in which jobs were added."""
-        return self._writer.new_moment()
+        return self.new_moments(1)[0]
+
+    def new_moments(self, count: int) -> range:
+        """So many of them, a microsecond apart."""
+        return self._writer.new_moments(count)
 
     # Decisions.
 
@@ -240,15 +245,17 @@ class Store:
         if self._loaded:
             self._writer.came_up()
             return
-        self._token, records = await self._aside_in(self._open_and_load)
+        self._token, loaded, last_created = await self._aside_in(self._open_and_load)
         self._loaded = True
-        self._writer.start_with(records)
+        self._writer.start_with(loaded, last_created)
 
-    def _open_and_load(self) -> tuple[str, list[Record]]:
+    def _open_and_load(self) -> tuple[str, Roster, Moment]:
         self._driver.open()
         refuse_unfinished(self._driver)
         token = self._driver.changes("").token
-        return token, list(_readable(self._driver.load(JOB)))
+        records = sorted(_readable(self._driver.load(JOB)), key=lambda record: record.created)
+        last_created = records[-1].created if records else 0
+        return token, Roster.of(records), last_created  # in this thread: while the loop did it, it would not answer
 
     async def sync(self) -> None:
         """Adopt what other daemons have written since the last time. Raises `StoreUnavailable`."""

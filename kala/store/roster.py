@@ -2,14 +2,15 @@
 changed by the store's writer alone."""
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Self
 
 from kala.agenda import Agenda
 from kala.clock import Moment
 from kala.job import Record, Run
 from kala.ledger import due
 from kala.states import State
+from kala.store.texts import Texts
 
 
 class Totals(NamedTuple):
@@ -35,6 +36,7 @@ class Roster:
         self.waiting = 0  # runs that wait
         self.waits: Counter[str] = Counter()  # the same, by their reasons; of those that there are
         self.owed = 0  # notifications
+        self.changed: dict[str, bool] | None = None  # while jobs are looked for: see `_note`
         self._open: dict[str, str] = {}  # the job of every run that is not in the history: open ones, growing ranges
         self._coming = Agenda()  # the next occurrence of every enabled job
         self._dormant = Agenda()  # and of every disabled one
@@ -42,6 +44,27 @@ class Roster:
         self._failure_users: dict[str, int] = {}
         self._disabled = self._errors = self._successes = 0
         self._attempted = Agenda()  # the last attempted run of every job, negated: the latest comes first
+        self._texts = Texts()
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> Self:
+        """One with all of these, entered in turn: in a third of the time that `put` takes."""
+        made = cls()
+        for record in records:
+            made._replace(record)
+        jobs = made.jobs.values()
+        made._coming.fill((at, record.id) for record in jobs if (at := due(record)) is not None)
+        made._dormant.fill(
+            (record.cursor, record.id) for record in jobs if record.disabled and record.cursor is not None
+        )
+        made._attempted.fill(
+            (-record.last_attempted, record.id) for record in jobs if record.last_attempted is not None
+        )
+        return made
+
+    def become(self, other: Self) -> None:
+        """Take over all that another has, which is then used no more."""
+        vars(self).update(vars(other))
 
     def get(self, job_id: str) -> Record | None:
         """A record, deleted or not."""
@@ -79,30 +102,9 @@ class Roster:
 
     def put(self, record: Record) -> None:
         """Enter a record in place of the one with its id."""
-        self._leave(record.id)
-        self.owed += len(record.notices)
-        if record.open or record.outbox or record.notices:
-            self.busy.add(record.id)
-        else:
-            self.busy.discard(record.id)
-        if record.gap is not None:
-            self.gapped.add(record.id)
-        else:
-            self.gapped.discard(record.id)
-        for run in record.open:
-            self._open[run.id] = record.id
-            if run.state is State.WAITING:
-                self.waiting += 1
-                self.waits[run.reason] += 1
-        if record.gap is not None:
-            self._open[record.gap.id] = record.id
-        if record.deleted is not None:
-            self.jobs.pop(record.id, None)
-            self.tombstones[record.id] = record
-        else:
-            self.tombstones.pop(record.id, None)
-            self.jobs[record.id] = record
-            self._enter(record)
+        if self.changed is not None:
+            self._note(record.id, is_new=record.deleted is None and record.id not in self.jobs)
+        self._replace(record)
         self._coming.put(record.id, due(record))
         self._dormant.put(record.id, record.cursor if record.disabled else None)
         attempted = record.last_attempted if record.deleted is None else None
@@ -110,9 +112,10 @@ class Roster:
 
     def drop(self, job_id: str) -> None:
         """Forget a record altogether."""
-        self._leave(job_id)
-        self.busy.discard(job_id)
-        self.gapped.discard(job_id)
+        if self.changed is not None:
+            self._note(job_id, is_new=False)
+        if (before := self.get(job_id)) is not None:
+            self._leave(before)
         if not self._children.get(job_id):
             self._children.pop(job_id, None)
         self.jobs.pop(job_id, None)
@@ -121,8 +124,39 @@ class Roster:
         self._dormant.put(job_id, None)
         self._attempted.put(job_id, None)
 
-    def _enter(self, record: Record) -> None:
+    def _note(self, job_id: str, *, is_new: bool) -> None:
+        """For `finding/`: which jobs have changed, come or gone, and whether it has come anew, in the order of that."""
+        assert self.changed is not None  # noqa: S101  # by who calls it
+        if is_new:
+            self.changed.pop(job_id, None)
+            self.changed[job_id] = True
+        else:
+            self.changed.setdefault(job_id, False)
+
+    def _replace(self, record: Record) -> None:
+        """Enter a record in place of the one with its id, everywhere but in the agendas."""
+        if (before := self.get(record.id)) is not None:
+            self._leave(before)
+        if record.open or record.outbox or record.notices:
+            self.owed += len(record.notices)
+            self.busy.add(record.id)
+            for run in record.open:
+                self._open[run.id] = record.id
+                if run.state is State.WAITING:
+                    self.waiting += 1
+                    self.waits[run.reason] += 1
+        if record.gap is not None:
+            self.gapped.add(record.id)
+            self._open[record.gap.id] = record.id
+        if record.deleted is not None:
+            self.jobs.pop(record.id, None)
+            self.tombstones[record.id] = record
+            return
+        self.tombstones.pop(record.id, None)
+        self.jobs[record.id] = record
         job = record.job
+        if before is None or before.job is not job:
+            self._texts.share(job)
         for parent in job.parent_jobs or ():
             self._children.setdefault(parent, {})[record.id] = record.created
         if job.on_failure_job:
@@ -131,11 +165,11 @@ class Roster:
         self._errors += record.errors
         self._successes += record.successes
 
-    def _leave(self, job_id: str) -> None:
-        record = self.get(job_id)
-        if record is not None:
+    def _leave(self, record: Record) -> None:
+        """Strike out a record that is here, everywhere but in the agendas and in its place among the others."""
+        if record.open or record.outbox or record.notices:
             self.owed -= len(record.notices)
-        if record is not None and self._open:
+            self.busy.discard(record.id)
             for run in record.open:
                 self._open.pop(run.id, None)
                 if run.state is State.WAITING:
@@ -143,13 +177,13 @@ class Roster:
                     self.waits[run.reason] -= 1
                     if not self.waits[run.reason]:
                         del self.waits[run.reason]
-            if record.gap is not None:
-                self._open.pop(record.gap.id, None)
-        record = self.jobs.get(job_id)
-        if record is None:
+        if record.gap is not None:
+            self.gapped.discard(record.id)
+            self._open.pop(record.gap.id, None)
+        if record.deleted is not None:
             return
         for parent in record.job.parent_jobs or ():
-            self._children.get(parent, {}).pop(job_id, None)
+            self._children.get(parent, {}).pop(record.id, None)
         if failure := record.job.on_failure_job:
             self._failure_users[failure] -= 1
             if not self._failure_users[failure]:

@@ -18,7 +18,7 @@ from kala.drivers.contract import Conflict, Driver, Stored, in_parts
 from kala.errors import KalaError, Kept, StoreCorrupt, StoreRefused, StoreUnavailable, again
 from kala.events import Event
 from kala.hub import Hub
-from kala.job import Record, decode_record, replace
+from kala.job import Record, decode_record
 from kala.store.batch import Answered, Batch, Decide, Request
 from kala.store.commits import Commits
 from kala.store.health import Health
@@ -61,17 +61,17 @@ class Writer:
         self._closing, self._hasty_end = trio.Event(), False
         self._last_created: Moment = 0
 
-    def start_with(self, records: Iterable[Record]) -> None:
+    def start_with(self, loaded: Roster, last_created: Moment) -> None:
         """What the database holds has been read: from now on it can be written."""
-        for record in sorted(records, key=lambda record: record.created):
-            self.roster.put(record)
-            self._last_created = max(self._last_created, record.created)
+        self.roster.become(loaded)
+        self._last_created = max(self._last_created, last_created)
         self.came_up()
 
-    def new_moment(self) -> Moment:
-        """Now, and later than every one given before: the order in which jobs were added."""
-        self._last_created = max(self._clock.now(), self._last_created + 1)
-        return self._last_created
+    def new_moments(self, count: int) -> range:
+        """So many, from now on, and later than every one given before: the order in which jobs were added."""
+        first = max(self._clock.now(), self._last_created + 1)
+        self._last_created = max(self._last_created, first + count - 1)
+        return range(first, first + count)
 
     def submit(self, decide: Decide, answered: Answered, patient: bool, result: Result | None = None) -> None:
         """As `Store.submit`."""
@@ -205,10 +205,8 @@ class Writer:
                 else:
                     lost.add(job_id)
                 continue
-            before, changes = self.roster.get(job_id), batch.draft.changes[job_id]
-            after = None if element.value is None else replace(changes[-1].record, revision=element.revision)
-            self._replace(job_id, before, after, grown=bool(element.runs))
-            for change in changes:
+            self._replace(job_id, self.roster.get(job_id), batch.draft.after.get(job_id), grown=bool(element.runs))
+            for change in batch.draft.changes[job_id]:
                 told += change.events
         self._hub.publish_nowait(told)
         return lost, corrupt

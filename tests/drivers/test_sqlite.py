@@ -15,7 +15,7 @@ import pytest
 
 import kala
 from kala.drivers import sqlite, sqlite_file, sqlite_outputs, sqlite_rows
-from kala.drivers.contract import Conflict, Driver, RunQuery, Stored
+from kala.drivers.contract import Conflict, Driver, Element, RunQuery, Stored
 from kala.drivers.sqlite import SqliteDriver
 from kala.drivers.sqlite_file import MIGRATIONS
 from kala.drivers.sqlite_rows import page
@@ -423,9 +423,39 @@ def test_a_call_does_not_wait_for_its_turn_for_ever(driver: SqliteDriver, monkey
         driver.commit([put("b", 1)])
 
 
+# Loading
+
+
+def test_few_records_are_read_without_looking_at_the_many_of_another_kind(driver: SqliteDriver, path: Path) -> None:
+    """A lease looks at all instances every few seconds, beside a million jobs."""
+    done(driver.commit([put(f"k{number}", 1) for number in range(1_000)]))
+    done(driver.commit([put(f"l{number}", 1) for number in range(1_000)]))
+    put_setting = Element("setting", "one", 0, 1, b"{}")
+    done(driver.commit([put_setting]))
+    assert list(driver.load("setting")) == [Stored("setting", "one", 1, b"{}")]
+
+    def steps(kind: str) -> int:
+        """Hundreds of SQLite's instructions that it takes."""
+        taken = list[None]()
+        with closing(sqlite_file.connect(path, cache=1_024, reading=True)) as connection:
+            connection.set_progress_handler(lambda: taken.append(None), 100)
+            list(sqlite_rows.records(connection, kind))
+        return len(taken)
+
+    assert steps("setting") <= 2
+    assert steps("job") > 100
+
+
 # Damage
 
 
+@pytest.fixture(params=["few", "many"])
+def load_as(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records are loaded as if they were few, by their keys, or many, as they lie in the file."""
+    monkeypatch.setattr(sqlite_rows, "FEW", {"few": 1_000, "many": 0}[request.param])
+
+
+@pytest.mark.usefixtures("load_as")
 def test_records_that_cannot_be_read_are_named_and_passed_over(
     driver: SqliteDriver, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -445,6 +475,7 @@ def test_records_that_cannot_be_read_are_named_and_passed_over(
         assert name in caplog.text
 
 
+@pytest.mark.usefixtures("load_as")
 def test_a_damaged_page_costs_its_records_alone(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     driver = SqliteDriver(path)
     driver.open()

@@ -178,6 +178,8 @@ def adopted(record: Record, now: Moment) -> Change:
 
 def check_links(job_id: str, job: Job, others: Others, known_failure_job: str = "") -> None:
     """Raise `Invalid` where parents or the failure job are not there, or would make a cycle."""
+    if not (job.parent_jobs or job.on_failure_job or others.children(job_id)):
+        return
     faults = missing_links(job_id, job, others, known_failure_job)
     if not faults and (cycle := _cycle(job_id, job, others)):
         way = cycle if len(cycle) <= TOLD else [*cycle[: TOLD - 2], "…", *cycle[-2:]]

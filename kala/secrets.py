@@ -150,8 +150,15 @@ def names_of_attempt(job: Job) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def may_refer(job: Job) -> bool:
+    """Whether there is anything in a job that may refer to secrets."""
+    return bool(job.environment or job.remote or job.notify)
+
+
 def names_of(job: Job) -> list[str]:
     """The same, with those of its notifications."""
+    if not may_refer(job):
+        return []
     notified = (name for target in job.notify or () for name in names_in(target.headers))
     return list(dict.fromkeys([*names_of_attempt(job), *notified]))
 

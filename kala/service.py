@@ -1,13 +1,15 @@
 """What clients may ask of the daemon. The web's routes and `kala import` are thin over it."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import trio
 
 from kala import printed, register
 from kala.clock import Clock, Moment
+from kala.creation import Creation
 from kala.errors import Invalid, JobNotFound, KalaError, RunEnded, Stale, Stopping, ValueTooLarge
 from kala.events import Event
+from kala.finding import Finder
 from kala.history import History
 from kala.hub import Hub
 from kala.ids import new_id
@@ -54,6 +56,7 @@ class Service:
         self.metrics = Metrics(store, scheduler, lease, clock, hub)
         hub.told = self._told
         self.outlook = Outlook(store, clock, lambda: self.recent.edits)
+        self.finder = Finder(store.roster)
 
     def _told(self, told: Sequence[Event]) -> None:
         self.recent.count(told)
@@ -172,31 +175,10 @@ class Service:
 
         return (await self._store.transact(decide))[0].record
 
-    async def create_many(self, jobs: Sequence[NewJob]) -> list[Record | KalaError]:
-        """New jobs, each by itself: what came of each, in order. All that were made are durable."""
+    def create_many(self, jobs: Sequence[NewJob]) -> Creation:
+        """New jobs, each by itself, handed over at once. Awaiting it gives what came of each. Raises `Stopping`."""
         self._demand_going_on()
-        came: list[Record | KalaError] = []
-        now = self.clock.now()
-        ids = [(new_id(), self._store.new_moment()) for _ in jobs]
-
-        def decide(draft: Draft) -> Iterator[Change]:
-            came.clear()
-            for new, (job_id, created) in zip(jobs, ids, strict=True):
-                try:
-                    change = register.create(
-                        new.job, draft, job_id=job_id, now=now, disabled=new.disabled, created=created
-                    )
-                except KalaError as fault:
-                    came.append(fault)
-                else:
-                    came.append(change.record)
-                    yield change
-
-        try:
-            await self._store.transact(decide)
-        except ValueTooLarge:  # one of them: no other is to be held up by it
-            return [await self._made(new) for new in jobs]
-        return came
+        return Creation(self._store, self.clock, jobs, self._made)
 
     async def _made(self, new: NewJob) -> Record | KalaError:
         try:

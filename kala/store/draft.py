@@ -1,9 +1,9 @@
 """What a batch of decisions comes to, before it is written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kala.drivers.contract import Element
-from kala.job import Record, encode, replace
+from kala.job import Output, Record, Run, encode, replace
 from kala.ledger import Change
 from kala.store.roster import Roster
 
@@ -16,6 +16,7 @@ class Draft:
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
         self.changes: dict[str, list[Change]] = {}
+        self.after: dict[str, Record] = {}  # what `elements` has written of each job that stays, with its revision
         self._kin: dict[str, set[str]] = {}  # of a parent: jobs changed here that name it
 
     def any(self, job_id: str) -> Record | None:
@@ -51,11 +52,14 @@ class Draft:
         """One write for each job whose record or history differs from what is stored."""
         for job_id, changes in self.changes.items():
             before, last = self._roster.get(job_id), changes[-1]
-            runs = [run for change in changes for run in change.rows]
-            outputs = [output for change in changes for output in change.outputs]
+            runs: Sequence[Run] = last.rows
+            outputs: Sequence[Output] = last.outputs
+            if len(changes) > 1:
+                runs = [run for change in changes for run in change.rows]
+                outputs = [output for change in changes for output in change.outputs]
             expected = before.revision if before is not None else 0
             if last.purge:
                 yield Element(JOB, job_id, expected, expected + 1, None)
             elif last.record is not before or runs or outputs:
-                value = encode(replace(last.record, revision=expected + 1))
-                yield Element(JOB, job_id, expected, expected + 1, value, runs, outputs)
+                self.after[job_id] = after = replace(last.record, revision=expected + 1)
+                yield Element(JOB, job_id, expected, expected + 1, encode(after), runs, outputs)

@@ -25,8 +25,9 @@ def is_another(record: Record, stored: Stored) -> bool:
 def refuse_older(elements: Sequence[Element], answers: Sequence[Conflict | None], roster: Roster) -> None:
     """Raise `StoreRefused` when a record is stored as it was before something that had been written to it."""
     for element, answer in zip(elements, answers, strict=True):
-        record, current = roster.get(element.key), None if answer is None else answer.current
-        if record is None or current is None or current.revision >= record.revision or is_another(record, current):
+        if answer is None or (current := answer.current) is None or (record := roster.get(element.key)) is None:
+            continue
+        if current.revision >= record.revision or is_another(record, current):
             continue
         raise StoreRefused(
             f"job {element.key} is stored at revision {current.revision}, and had been written at {record.revision}:"

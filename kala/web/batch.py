@@ -1,17 +1,22 @@
 """Many jobs in one request: read as it comes, made in groups, answered when it has ended.
 
-So no more than a group and its elements are in memory, beside the jobs and a line of the answer for each; and a client
-that sends all before it reads is not waited for.
+So no more than two groups and their elements are in memory, beside the jobs and a line of the answer for each; and a
+client that sends all before it reads is not waited for.
 """
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
 from typing import TYPE_CHECKING
 
+import msgspec
 import trio
 from msgspec import UNSET, Struct, UnsetType
 from quart import Response, request
 
+from kala import secrets
+from kala.creation import Creation
 from kala.errors import Invalid, KalaError, NotJson
 from kala.job import Record
 from kala.web.answers import NDJSON, did, in_pieces
@@ -20,16 +25,18 @@ from kala.web.jobs import NEW_JOB
 from kala.web.problems import JSON, Refused, error_object
 from kala.web.routes import ROOT, Answer, Body, Route
 from kala.web.whole import Gone, Incoming
-from kala.wire.jobjson import encode
 from kala.wire.jobread import NewJob, read_job
 
 if TYPE_CHECKING:
     from kala.service import Service
 
-GROUP = 200
-"""Jobs that are made in one go: they share a commit, and take some 10 ms of the loop's time, in portions."""
-PORTION = 20
-"""Elements that are read without a pause: a millisecond or two."""
+GROUP = 500
+"""Jobs that are made in one go: they share a commit, and meanwhile the next ones are read. To decide on so many takes
+two milliseconds of the loop's time, and so does entering them. (Up to 512 rows fill a statement of SQLite's.)"""
+GROUP_BYTES = 4 << 20
+"""Of large jobs fewer: so many bytes, as they came."""
+PORTION = 0.002
+"""Seconds for which elements are read without a pause."""
 SOON = 0.2
 """Seconds after which what has come is made although a group has room."""
 IDLE = 20.0
@@ -39,7 +46,13 @@ ANSWERS = 64 << 20
 """Bytes of an answer that are held while the request is read: a million lines."""
 
 
-class Line(Struct):
+Group = list[tuple[int, NewJob | KalaError]]
+"""What was read, and its number."""
+
+_encoder = msgspec.json.Encoder()
+
+
+class Line(Struct, gc=False):
     """What came of one job. `line` is its line, or its place in the array, from 1."""
 
     line: int
@@ -85,7 +98,9 @@ class Batch:
         self._service, self._incoming = service, incoming
         self._cutter: Cutter | None = None  # until it is seen what comes
         self._blanks = b""  # before it
-        self._group: list[tuple[int, NewJob | KalaError]] = []
+        self._group: Group = []  # that is read
+        self._room = GROUP_BYTES  # in it
+        self._making: tuple[Group, Creation] | None = None  # the one before
         self._answers: deque[bytes] = deque()
         self._size = 0
         self.made = 0  # jobs
@@ -99,7 +114,7 @@ class Batch:
         if of_lines:
             self._cutter = Lines()
         last = await self._ended(self._take_all)
-        last = await self._ended(self._make) or last
+        last = await self._ended(self._make_rest) or last
         if last is not None:
             self._tell([Line(last.number, error=last.fault)])
 
@@ -143,12 +158,14 @@ class Batch:
         return self._cutter.feed(piece)
 
     async def _read(self, elements: Iterator[Element]) -> None:
-        owner = self._service.default_owner
+        service, owner = self._service, self._service.default_owner
+        now, until = service.clock.now(), perf_counter() + PORTION
         for number, data in elements:
             new: NewJob | KalaError
             try:
-                new = read_job(data, now=self._service.clock.now(), default_owner=owner)
-                new.warnings.extend(await self._service.secrets.warnings(new.job))
+                new = read_job(data, now=now, default_owner=owner)
+                if secrets.may_refer(new.job):
+                    new.warnings.extend(await service.secrets.warnings(new.job))
             except NotJson:
                 if not isinstance(self._cutter, Lines):
                     raise Broken(number, NO_JSON) from None
@@ -156,30 +173,54 @@ class Batch:
             except Invalid as fault:
                 new = fault
             self._group.append((number, new))
-            if len(self._group) == GROUP:
+            self._room -= len(data)
+            if len(self._group) == GROUP or self._room <= 0:
                 await self._make()
-            elif len(self._group) % PORTION == 0:
+            if perf_counter() > until:
                 await trio.lowlevel.checkpoint()
+                now, until = service.clock.now(), perf_counter() + PORTION
 
     async def _make(self) -> None:
-        """Make what has come. When that cannot be done now, the last line says so: nothing from there on is made."""
-        group, self._group = self._group, []
-        if not group:
+        """Hand over what has come, when what was handed over before has been made."""
+        await self._finish()
+        if self._group:
+            with self._refused_as_whole(self._group):
+                new = [new for _, new in self._group if isinstance(new, NewJob)]
+                self._making = self._group, self._service.create_many(new)
+            self._group, self._room = [], GROUP_BYTES
+
+    async def _make_rest(self) -> None:
+        await self._make()
+        await self._finish()
+
+    async def _finish(self) -> None:
+        """Note what came of what was handed over."""
+        if self._making is None:
             return
-        try:
-            came = await self._service.create_many([new for _, new in group if isinstance(new, NewJob)])
-        except KalaError as fault:
-            if not self._answers:
-                raise
-            raise Broken(group[0][0], str(fault)) from None
+        (group, making), self._making = self._making, None
+        with self._refused_as_whole(group):
+            came = await making
         self.made += sum(isinstance(one, Record) for one in came)
         made = iter(came)
         self._tell([_line(number, new, next(made) if isinstance(new, NewJob) else new) for number, new in group])
         if self._size > ANSWERS:
-            raise Broken(group[-1][0] + 1, "the answers are too large: send the rest, from here on, in another request")
+            rest = self._group[0][0] if self._group else group[-1][0] + 1
+            self._group = []
+            raise Broken(rest, "the answers are too large: send the rest, from here on, in another request")
 
-    def _tell(self, lines: Iterable[Line]) -> None:
-        if piece := b"".join([encode(line) + b"\n" for line in lines]):
+    @contextmanager
+    def _refused_as_whole(self, group: Group) -> Iterator[None]:
+        """When a group cannot be made now, the last line says so: nothing from there on is made."""
+        try:
+            yield
+        except KalaError as fault:
+            self._group = []
+            if not self._answers:
+                raise
+            raise Broken(group[0][0], str(fault)) from None
+
+    def _tell(self, lines: list[Line]) -> None:
+        if piece := _encoder.encode_lines(lines):
             self._answers.append(piece)
             self._size += len(piece)
 

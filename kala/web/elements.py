@@ -1,12 +1,12 @@
 """Cutting a stream of JSON into its elements, as its bytes come: a line each, or the elements of an array.
 
-Every byte is looked at once, whatever the pieces in which they come. Whether an element is JSON, its reader finds out.
+Every byte is looked at once or twice, whatever the pieces in which they come. Whether an element is JSON, its reader
+finds out.
 """
 
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import NamedTuple
 
 LARGEST = 1 << 20
 """Bytes of an element."""
@@ -15,13 +15,14 @@ BLANKS = b" \t\r\n"
 _BETWEEN = re.compile(rb'["{}\[\],]')
 _WITHIN = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _BLANKS = re.compile(rb"[ \t\r\n]*+")
+_FLAT = re.compile(
+    rb'([ \t\r\n]*+\{[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+\}[ \t\r\n]*+),', re.DOTALL
+)
+"""An object without others in it, and the comma after it: what most arrays are of, in one step."""
 
 
-class Element(NamedTuple):
-    """`number` is that of its line, or its place in the array, from 1."""
-
-    number: int
-    data: bytes
+Element = tuple[int, bytes]
+"""The number of its line, or its place in the array, from 1; and its bytes."""
 
 
 class Broken(Exception):
@@ -37,29 +38,15 @@ class Cutter(ABC):
 
     def __init__(self) -> None:
         self._held = bytearray()
-        self._begin = 0  # of the element that comes
-        self._at = 0  # up to where it has been looked at
         self.number = 1  # of the element that comes
 
+    @abstractmethod
     def feed(self, data: bytes) -> Iterator[Element]:
         """The elements that are whole with these bytes. To be iterated to its end."""
-        self._held += data
-        for element in self._cut():
-            self._limit(len(element))
-            yield Element(self.number, element)
-            self.number += 1
-        del self._held[: self._begin]
-        self._at -= self._begin
-        self._begin = 0
-        self._limit(len(self._held))
 
     @abstractmethod
     def end(self) -> Iterator[Element]:
         """No more comes: what is left."""
-
-    @abstractmethod
-    def _cut(self) -> Iterator[bytes]:
-        """The further elements in what is held."""
 
     def _limit(self, size: int) -> None:
         if size > LARGEST:
@@ -69,15 +56,18 @@ class Cutter(ABC):
 class Lines(Cutter):
     """An element a line; empty lines count, and are passed over."""
 
-    def _cut(self) -> Iterator[bytes]:
-        while (end := self._held.find(b"\n", self._at)) >= 0:
-            line = bytes(self._held[self._begin : end])
-            self._begin = self._at = end + 1
-            if line.strip():
-                yield line
-            else:
+    def feed(self, data: bytes) -> Iterator[Element]:
+        first, *lines = data.split(b"\n")
+        self._held += first
+        if lines:
+            lines.insert(0, bytes(self._held))
+            self._held = bytearray(lines.pop())
+            for line in lines:
+                self._limit(len(line))
+                if line.strip():
+                    yield self.number, line
                 self.number += 1
-        self._at = len(self._held)
+        self._limit(len(self._held))
 
     def end(self) -> Iterator[Element]:
         yield from self.feed(b"\n")
@@ -88,10 +78,24 @@ class Items(Cutter):
 
     def __init__(self) -> None:
         super().__init__()
+        self._begin = 0  # of the element that comes
+        self._at = 0  # up to where it has been looked at
         self._depth = 0
         self._in_text = self._is_over = False
 
+    def feed(self, data: bytes) -> Iterator[Element]:
+        self._held += data
+        for element in self._cut():
+            self._limit(len(element))
+            yield self.number, element
+            self.number += 1
+        del self._held[: self._begin]
+        self._at -= self._begin
+        self._begin = 0
+        self._limit(len(self._held))
+
     def _cut(self) -> Iterator[bytes]:
+        """The further elements in what is held."""
         while self._at < len(self._held):
             if self._depth == 0:
                 self._pass_blanks()
@@ -101,6 +105,9 @@ class Items(Cutter):
                     return  # more text, or what follows a backslash, is still to come
                 self._in_text = False
                 self._at += 1
+            elif self._at == self._begin and (match := _FLAT.match(self._held, self._at)) is not None:
+                self._begin = self._at = match.end()
+                yield match[1]
             elif (match := _BETWEEN.search(self._held, self._at)) is None:
                 self._at = len(self._held)
             else:

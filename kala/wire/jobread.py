@@ -19,6 +19,7 @@ from kala.processes import words
 from kala.wire.checks import Faults, sound
 from kala.wire.jobjson import notify_objects, remote_object
 from kala.wire.jobmembers import MEMBERS, NAMES, REMOTE_NAMES, canonical, limits_named, parsed
+from kala.wire.plainjob import read_plain
 
 RENAMED = {"TemplateDelimiters": "template_delimiters", "remote_properties": "remote"}
 """Members whose field in `Job` has another name."""
@@ -129,6 +130,13 @@ def read_job(data: bytes, *, now: Moment, default_owner: str = "") -> NewJob:
 
     Raises `Invalid` with every fault. Whether its parents and failure job are there, the ledger looks at.
     """
+    if (plain := read_plain(data, now=now, default_owner=default_owner)) is not None:
+        return NewJob(plain, False, [])
+    return read_any(data, now=now, default_owner=default_owner)
+
+
+def read_any(data: bytes, *, now: Moment, default_owner: str = "") -> NewJob:
+    """The same, whatever the job has."""
     faults: Faults = {}
     new = taken(canonical(parsed(data), NAMES), faults, owner=default_owner, not_before=now)
     if faults:

@@ -1,5 +1,6 @@
 """Many jobs in one request."""
 
+import itertools
 import json
 import socket
 import threading
@@ -12,6 +13,7 @@ import pytest
 from kala.errors import StoreUnavailable
 from kala.web import batch
 from kala.web.elements import LARGEST
+from kala.wire.jobread import NewJob, read_job
 
 from .server import DEADLINE, FUTURE, Server, request, until
 
@@ -81,11 +83,27 @@ def test_each_is_made_or_refused_by_itself_and_answered_in_order(
 
 
 def test_many_come_in_groups_whatever_the_pieces_in_which_they_are_sent(either: Server) -> None:
-    body = json.dumps([job(number) for number in range(450)]).encode()
+    count = 2 * batch.GROUP + 50
+    body = json.dumps([job(number) for number in range(count)]).encode()
     answers = sent(either, (body[at : at + 777] for at in range(0, len(body), 777)))
-    assert [one["line"] for one in answers] == list(range(1, 451))
-    assert names(either) == [f"job {number}" for number in range(450)]
+    assert [one["line"] for one in answers] == list(range(1, count + 1))
+    assert names(either) == [f"job {number}" for number in range(count)]
     assert list(either.ask("GET", "/api/v1/job/").json["jobs"]) == [one["id"] for one in answers]
+
+
+def test_of_large_ones_fewer_are_made_at_a_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a server that makes some 10 KB at a time, and jobs of which three are more
+    monkeypatch.setattr(batch, "GROUP_BYTES", 10_000)
+    commit, sizes = server.driver.commit, []
+
+    def noted(elements: Any) -> Any:
+        sizes.extend([len(elements)] if elements[0].kind == "job" else [])
+        return commit(elements)
+
+    monkeypatch.setattr(server.driver, "commit", noted)
+    answers = sent(server, lines_of(job(number, command="x" * 4_000) for number in range(10)))
+    assert [one["line"] for one in answers if "id" in one] == list(range(1, 11))
+    assert sizes == [3, 3, 3, 1]
 
 
 @pytest.mark.parametrize(
@@ -247,10 +265,31 @@ def test_while_the_database_is_away_nothing_is_made_and_it_is_told(
         return commit(elements)
 
     monkeypatch.setattr(server.driver, "commit", second_fails)
-    answers = sent(server, json.dumps([job(number) for number in range(500)]).encode())
+    answers = sent(server, json.dumps([job(number) for number in range(3 * batch.GROUP)]).encode())
     assert len(answers) == batch.GROUP + 1
     assert (answers[-1]["line"], answers[-1]["error"]) == (batch.GROUP + 1, "the disk is full")
     assert len(names(server)) == batch.GROUP
+
+
+def test_the_next_are_read_while_those_before_are_committed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a database that takes a group only when more than that has been read
+    count, read_on, commit = itertools.count(1), threading.Event(), server.driver.commit
+
+    def read(data: bytes, **more: Any) -> NewJob:
+        if next(count) > batch.GROUP:
+            read_on.set()
+        return read_job(data, **more)
+
+    def commit_later(elements: Any) -> Any:
+        assert elements[0].kind != "job" or read_on.wait(DEADLINE)
+        return commit(elements)
+
+    monkeypatch.setattr(batch, "read_job", read)
+    monkeypatch.setattr(server.driver, "commit", commit_later)
+    # then all are made, in order
+    answers = sent(server, lines_of(job(number) for number in range(2 * batch.GROUP + 1)))
+    assert [one["line"] for one in answers if "id" in one] == list(range(1, 2 * batch.GROUP + 2))
+    assert names(server) == [f"job {number}" for number in range(2 * batch.GROUP + 1)]
 
 
 def test_while_the_daemon_stops_it_is_refused(server: Server) -> None:

@@ -15,14 +15,15 @@ from kala.processes import spawn
 from kala.processes.command import run_command, substitute
 from kala.processes.confinement import Confinement
 from kala.processes.launch import new_launch, with_popen
+from kala.processes.syscalls import Plain
 
 ENVIRONMENT = dict(os.environ)
 WAYS: dict[str, Callable[[], spawn.Spawner]] = {
     "best": lambda: spawn.Spawner(new_launch()),
-    "popen": lambda: spawn.Spawner(with_popen),
+    "popen": lambda: spawn.Spawner(with_popen, Plain()),
     "no pidfd": lambda: spawn.Spawner(new_launch(), pidfds=False),
     "confined": lambda: spawn.Spawner(new_launch()),
-    "confined by popen": lambda: spawn.Spawner(with_popen),
+    "confined by popen": lambda: spawn.Spawner(with_popen, Plain()),
 }
 DEFAULTS: dict[str, Any] = {"confinement": None}  # of commands that say nothing of it
 THREADS: dict[str, spawn.Spawner] = {}  # they stay, so each is made once

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from processes import run
 from processes import way as way
 
-from kala.processes import spawn
+from kala.processes import programs, spawn
 from kala.processes.programs import Environment
 from kala.states import State
 
@@ -114,3 +116,19 @@ def test_the_environment_is_the_one_given_and_nothing_else() -> None:
         assert dict(environment)["B"] == "ä"
     assert base["B"] == "2"
     assert len(base) == 3
+
+
+NAMES = st.dictionaries(st.sampled_from("ABCDEFGH"), st.text(st.characters(exclude_characters="\0", codec="utf-8")))
+
+
+@given(NAMES, st.lists(NAMES, max_size=3))
+def test_what_is_encoded_once_is_what_is_encoded_each_time(base: dict[str, str], more: list[dict[str, str]]) -> None:
+    environment, plain = Environment(base), dict(base)
+    for one in more:
+        before = dict(environment)
+        extended, plain = environment.extended(one), {**plain, **one}
+        assert dict(environment) == before
+        environment = extended
+    assert (list(environment.items()), len(environment)) == (list(plain.items()), len(plain))
+    assert environment.entries().all() == programs.entries(plain).all()
+    assert environment.entries().all() == [f"{name}={value}".encode() for name, value in plain.items()]

@@ -1,12 +1,13 @@
 """One program to be started by a thread of `spawn.py`, and what became of it."""
 
 import os
-import resource
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from kala.processes.confinement import Confinement, Request
+from kala.processes.programs import Entries
+from kala.processes.syscalls import Syscalls, Usage
 from kala.tail import Tail
 
 
@@ -23,7 +24,7 @@ class Child:
         self,
         path: bytes,
         argv: Sequence[bytes],
-        environment: Sequence[bytes],
+        environment: Entries,
         directory: bytes | None = None,
         *,
         tail: Tail,
@@ -33,6 +34,7 @@ class Child:
     ) -> None:
         self.path, self.argv, self.environment, self.directory = path, argv, environment, directory
         self.tail, self.most, self.errors, self.confinement = tail, most, errors, confinement
+        self.calls: Syscalls | None = None  # of the thread that has started it
         self.request: Request | None = None  # of a confined one: while it is on, its thread's
         self.on_start: Callable[[], None] | None = None
         self.on_end: Callable[[], None] | None = None
@@ -41,7 +43,7 @@ class Child:
         self.started = self.ended = 0.0
         self.error: Exception | None = None
         self.status: int | None = None  # as `os.wait4` has it; None when it is not known
-        self.usage: resource.struct_rusage | None = None
+        self.usage: Usage | None = None
         self.done = False
 
     def send(self, number: int) -> None:
@@ -52,9 +54,9 @@ class Child:
 
     def reap(self) -> None:
         """The leader has ended, or there will be none."""
-        if self.pid:
+        if self.pid and self.calls is not None:
             try:
-                _, self.status, self.usage = os.wait4(self.pid, 0)
+                self.status, self.usage = self.calls.reap(self.pid)
             except ChildProcessError:  # somebody else took it
                 self.status = None
         self.done = True

@@ -20,6 +20,7 @@ from kala.processes import programs, spawn
 from kala.processes.child import Child
 from kala.processes.confinement import Confinement, reached_cpu_time
 from kala.processes.launch import null_device
+from kala.processes.syscalls import Usage
 from kala.states import State
 from kala.stop import Stop
 from kala.tail import Tail
@@ -28,6 +29,7 @@ UNKILLABLE = 10.0  # seconds after KILL when a process is given up: it hangs in 
 OUTPUT_LIMIT = 65_536  # bytes that are kept when nobody says how many
 MAX_SUBSTITUTE = 1 << 20  # bytes that a command in backticks may print
 SUBSTITUTE_TIMEOUT = 30.0
+_own_peak = 0  # as it was when it was looked at last
 RU_MAXRSS = 1 if sys.platform == "darwin" else 1024  # bytes in its unit
 
 
@@ -208,19 +210,27 @@ def report(
         state or (State.FAILED if how else State.SUCCEEDED),
         exit_code=exit_code,
         signal=signal_number,
-        cpu=round((usage.ru_utime + usage.ru_stime) * SECOND) if usage is not None else 0,
+        cpu=round(usage.cpu * SECOND) if usage is not None else 0,
         memory=peak_memory(usage),
         output_size=child.tail.size,
         error=how,
     ), child.tail.last()[1]
 
 
-def peak_memory(usage: resource.struct_rusage | None) -> int:
+def peak_memory(usage: Usage | None) -> int:
     """Bytes; 0 when it is not known. A process starts with its parent's peak as its own (Linux has it so at exec), so
     what did not pass this daemon's peak cannot be told."""
-    if usage is None or usage.ru_maxrss <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
+    if usage is None or usage.memory <= own_peak(usage.memory):
         return 0
-    return usage.ru_maxrss * RU_MAXRSS
+    return usage.memory * RU_MAXRSS
+
+
+def own_peak(beyond: int) -> int:
+    """This daemon's peak, or one of before that is not below `beyond`: it only grows, and asking takes a while."""
+    global _own_peak
+    if beyond > _own_peak:
+        _own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return _own_peak
 
 
 def outcome(child: Child) -> tuple[int | None, int | None]:

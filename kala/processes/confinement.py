@@ -25,6 +25,7 @@ from kala.errors import CommandError, shortened
 from kala.job import Limits
 from kala.processes import confined, programs
 from kala.processes.leftovers import MARK
+from kala.processes.syscalls import Usage
 from kala.processes.users import User, is_ours
 
 LIMITS = {"cpu_time": resource.RLIMIT_CPU, "open_files": resource.RLIMIT_NOFILE, "memory": resource.RLIMIT_AS}
@@ -148,7 +149,7 @@ def new_file() -> int:
 
 
 def reached_cpu_time(
-    confinement: Confinement | None, exit_code: int | None, number: int | None, usage: resource.struct_rusage | None
+    confinement: Confinement | None, exit_code: int | None, number: int | None, usage: Usage | None
 ) -> str:
     """What is to be said besides of a process that ended so, when that has to do with the limit of processor time."""
     limit = confinement.limits.cpu_time if confinement is not None else None
@@ -158,6 +159,6 @@ def reached_cpu_time(
         return f": the limit of processor time was reached, {limit} s"
     if exit_code == 128 + signal.SIGXCPU:  # as a shell tells of it
         return f": a process reached the limit of processor time, {limit} s"
-    if number == signal.SIGKILL and usage is not None and usage.ru_utime + usage.ru_stime >= limit + AFTER_CPU - UNSURE:
+    if number == signal.SIGKILL and usage is not None and usage.cpu >= limit + AFTER_CPU - UNSURE:
         return f", with more processor time used than the limit of {limit} s"
     return ""

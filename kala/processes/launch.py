@@ -11,10 +11,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
-Launch = Callable[[bytes, Sequence[bytes], Sequence[bytes], bytes | None, int, int, int], int]
-"""(path, argv, environment entries, directory, fds for standard input, output and error) to the process's id.
+from kala.processes.programs import Entries
+
+Launch = Callable[[bytes, Sequence[bytes], Entries, bytes | None, int, int, int], int]
+"""(path, argv, environment, directory, fds for standard input, output and error) to the process's id.
 The child leads a session of its own, has every signal at its default and no other descriptor. Raises OSError; a missing
 directory and a missing program have the same number.
 """
@@ -38,6 +40,7 @@ class Glibc:
         self._attributes = ctypes.create_string_buffer(ATTRIBUTES_SIZE)
         self._actions = ctypes.create_string_buffer(ACTIONS_SIZE)
         self._pid = ctypes.c_int()
+        self._environment = Pointers()
         every = ctypes.create_string_buffer(b"\xff" * SET_SIZE, SET_SIZE)
         none = ctypes.create_string_buffer(SET_SIZE)
         quick.posix_spawnattr_init(self._attributes)
@@ -49,7 +52,7 @@ class Glibc:
         self,
         path: bytes,
         argv: Sequence[bytes],
-        environment: Sequence[bytes],
+        environment: Entries,
         directory: bytes | None,
         source: int,
         output: int,
@@ -64,9 +67,8 @@ class Glibc:
             if directory is not None:
                 self._check(self._chdir(actions, directory))
             self._check(self._close_from(actions, 3))
-            self._check(
-                self._spawn(ctypes.byref(self._pid), path, actions, self._attributes, vector(argv), vector(environment))
-            )
+            words, variables = vector(argv), self._environment.vector(environment)
+            self._check(self._spawn(ctypes.byref(self._pid), path, actions, self._attributes, words, variables))
         finally:
             self._destroy(actions)
         return self._pid.value
@@ -77,9 +79,33 @@ class Glibc:
             raise OSError(error, os.strerror(error))
 
 
+class Pointers:
+    """Vectors of environments: what many of them share is made once, and copied."""
+
+    def __init__(self) -> None:
+        self._shared: tuple[bytes, ...] = ()
+        self._pointers = vector(())
+
+    def vector(self, entries: Entries) -> ctypes.Array[ctypes.c_char_p]:
+        """A null-terminated array of pointers, to be used while `entries` and this are there."""
+        shared, own = entries
+        if shared is not self._shared:
+            self._shared, self._pointers = shared, vector(shared)
+        made = array_type(len(shared) + len(own) + 1)()
+        ctypes.memmove(made, self._pointers, len(shared) * ctypes.sizeof(ctypes.c_char_p))
+        made[len(shared) : -1] = [*own]
+        return made
+
+
 def vector(strings: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
     """A null-terminated array of pointers; it keeps `strings` alive."""
-    return (ctypes.c_char_p * (len(strings) + 1))(*strings, None)
+    return array_type(len(strings) + 1)(*strings, None)
+
+
+@lru_cache(maxsize=256)
+def array_type(length: int) -> type[ctypes.Array[ctypes.c_char_p]]:
+    """Kept, as making one takes longer than filling it."""
+    return ctypes.c_char_p * length
 
 
 @cache
@@ -93,7 +119,7 @@ def null_device() -> int:
 def with_popen(
     path: bytes,
     argv: Sequence[bytes],
-    environment: Sequence[bytes],
+    environment: Entries,
     directory: bytes | None,
     source: int,
     output: int,
@@ -103,7 +129,7 @@ def with_popen(
     process = subprocess.Popen(
         argv,
         executable=path,
-        env=dict(entry.split(b"=", 1) for entry in environment),
+        env=dict(entry.split(b"=", 1) for entry in environment.all()),
         cwd=directory,
         stdin=source,
         stdout=output,

@@ -23,11 +23,15 @@ import trio
 from kala.processes.child import Child, signal_group
 from kala.processes.confinement import COMMAND, Confinement, Request, fault_of_start
 from kala.processes.launch import Launch, allow_children, new_launch, null_device
+from kala.processes.programs import Entries
+from kala.processes.syscalls import Syscalls, has_pidfds, new_calls
 from kala.tail import CHUNK
 
 THREADS = 2  # two overlap in waiting for exec; measured on two cores
+ROOM = 32  # children that wait to be started by a thread; more wait where they cost less, and keep their order
 BURST = 4  # starts between two looks at the children that are on
 LINGER = 0.002  # seconds between two deliveries: one waking of Trio's thread serves many
+AT_ONCE = 32  # reports in a delivery: what follows from an end takes Trio's thread a tenth of a millisecond
 BUSY_LINGER = 0.25  # the same while children wait to be started: starts go before what follows from ends
 YOUNG = 0.05  # seconds before a child is worth a pidfd: most end sooner, and are seen by their pipe's end
 GRACE = 0.5  # seconds to read what is left when the pipe outlives the leader
@@ -48,14 +52,14 @@ class Attended:
 
 
 class Spawner:
-    """One thread. `launch` and `pidfds` exist for trying, anywhere, what is used elsewhere."""
+    """One thread. `launch`, `calls` and `pidfds` exist for trying, anywhere, what is used elsewhere."""
 
-    def __init__(self, launch: Launch | None = None, pidfds: bool = True) -> None:
-        self._launch, self._null = launch or new_launch(), null_device()
+    def __init__(self, launch: Launch | None = None, calls: Syscalls | None = None, *, pidfds: bool = True) -> None:
+        self._launch, self._calls, self._null = launch or new_launch(), calls or new_calls(), null_device()
         self._pidfds = pidfds and has_pidfds()
         self._queue: deque[tuple[trio.lowlevel.TrioToken, Child]] = deque()
         self._reports: list[Report] = []
-        self._delivered = 0.0
+        self._delivered, self._is_delivering = 0.0, False  # when last, and whether not all of them
         self._young: deque[Attended] = deque()  # the oldest first
         self._ticking: set[Attended] = set()  # not young, and without a pidfd
         self._ticked = 0.0
@@ -64,9 +68,9 @@ class Spawner:
         self._heard, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
         self._asleep = False
+        self._wanted_room: tuple[trio.lowlevel.TrioToken, trio.Event] | None = None
         self._attended: dict[int, Attended] = {}  # by descriptor
-        self._poll = new_poll()
-        self._poll.register(self._heard, select.POLLIN)
+        self._calls.watch(self._heard)
         threading.Thread(target=self._run, name="kala-spawn", daemon=True).start()
 
     def submit(self, child: Child) -> None:
@@ -76,6 +80,14 @@ class Spawner:
             self._asleep = False
             with suppress(BlockingIOError):  # a full pipe wakes as well
                 os.write(self._wake, b"\0")
+
+    async def wait_room(self) -> None:
+        """Return when fewer than `ROOM` children wait to be started. For one task."""
+        while len(self._queue) >= ROOM:
+            event = trio.Event()
+            self._wanted_room = trio.lowlevel.current_trio_token(), event
+            if len(self._queue) >= ROOM:  # looked at after saying so: the thread that makes room now tells
+                await event.wait()
 
     def _run(self) -> None:
         try:
@@ -87,31 +99,36 @@ class Spawner:
             os._exit(1)
 
     def _turn(self) -> None:
-        for fd, event in self._poll.poll(self._patience()):
+        for fd, event in self._calls.poll(self._patience()):
             if fd == self._heard:
                 os.read(fd, CHUNK)
             elif (attended := self._attended.get(fd)) is None:
                 pass  # closed for another event of this batch
             elif fd == attended.pipe:
                 self._read(attended, event)
-            elif leader_has_ended(attended):  # no event of a descriptor that had this number before
+            elif self._has_ended(attended):  # no event of a descriptor that had this number before
                 self._leader_ended(attended)
         self._asleep = False
         for _ in range(BURST):
             if not self._queue:
                 break
             self._start(*self._queue.popleft())
+        if self._wanted_room is not None and len(self._queue) <= ROOM // 2:
+            (token, room), self._wanted_room = self._wanted_room, None
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(room.set)
         now = time.monotonic()
         while self._young and self._young[0].child.started + YOUNG <= now:
             self._watch(self._young.popleft())
         if self._ticking and self._ticked + TICK <= now:
             self._ticked = now
-            for attended in [one for one in self._ticking if leader_has_ended(one)]:
+            for attended in [one for one in self._ticking if self._has_ended(one)]:
                 self._leader_ended(attended)
         while self._lingering and self._lingering[0].until <= now:
             if (attended := self._lingering.popleft()).pipe >= 0:
                 self._close_pipe(attended)
-        if self._reports and self._delivered + (BUSY_LINGER if self._queue else LINGER) <= now:
+        busy = self._queue and not self._is_delivering
+        if self._reports and self._delivered + (BUSY_LINGER if busy else LINGER) <= now:
             self._delivered = now
             self._deliver()
 
@@ -136,9 +153,10 @@ class Spawner:
         if child.wanted:  # ended before its start
             self._reports.append((token, child.reap))
             return
+        calls = child.calls = self._calls
         pipe = end = -1
         try:
-            pipe, end = os.pipe()
+            pipe, end = calls.pipe()
             child.started = time.monotonic()
             errors = end if child.errors is None else child.errors
             if child.confinement is None:
@@ -150,27 +168,29 @@ class Spawner:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this child's alone, whose task raises it
             child.error = error
             if pipe >= 0:
-                os.close(pipe)
+                calls.close(pipe)
             self._reports.append((token, child.reap))
             return
         finally:
             if end >= 0:
-                os.close(end)
+                calls.close(end)
         if child.wanted:
             signal_group(child.pid, child.wanted)
         attended = Attended(token, child, pipe)
         self._attended[pipe] = attended
-        self._poll.register(pipe, select.POLLIN)
+        calls.watch(pipe)
         self._young.append(attended)
         if child.on_start is not None:
             self._reports.append((token, child.on_start))
 
     def _launch_confined(self, child: Child, confinement: Confinement, output: int, errors: int) -> int:
-        request = Request(confinement, child.argv, child.environment, child.directory)
+        request = Request(confinement, child.argv, child.environment.all(), child.directory)
         try:
             if request.owner is not None:
                 os.fchown(output, *request.owner)  # else it could not open its /dev/stdout
-            pid = self._launch(COMMAND[0], COMMAND, request.environment, None, request.file, output, errors)
+            pid = self._launch(
+                COMMAND[0], COMMAND, Entries((), tuple(request.environment)), None, request.file, output, errors
+            )
         except OSError as error:
             request.close()
             raise fault_of_start(error) from None
@@ -188,7 +208,7 @@ class Spawner:
                 pass
             else:
                 self._attended[attended.pidfd] = attended
-                self._poll.register(attended.pidfd, select.POLLIN)
+                self._calls.watch(attended.pidfd)
                 return
         self._ticking.add(attended)
 
@@ -204,7 +224,7 @@ class Spawner:
         if not count or (event & select.POLLHUP and count < CHUNK):
             self._close_pipe(attended)
             if not attended.until:
-                if leader_has_ended(attended):
+                if self._has_ended(attended):
                     self._leader_ended(attended)
                 else:
                     self._watch(attended)
@@ -231,14 +251,18 @@ class Spawner:
         else:
             self._reports.append((attended.token, child.reap))
 
+    def _has_ended(self, attended: Attended) -> bool:
+        return self._calls.has_ended(attended.child.pid)
+
     def _close(self, fd: int) -> None:
         # Not left to `close`: while another child is being started, it shares the open pipe for a moment.
-        self._poll.unregister(fd)
-        os.close(fd)
+        self._calls.unwatch(fd)
+        self._calls.close(fd)
         del self._attended[fd]
 
     def _deliver(self) -> None:
-        reports, self._reports = self._reports, []
+        reports, self._reports = self._reports[:AT_ONCE], self._reports[AT_ONCE:]
+        self._is_delivering = bool(self._reports)
         for token in {token for token, _ in reports}:
             calls = [call for one, call in reports if one is token]
             try:
@@ -252,37 +276,8 @@ def call_all(calls: list[Callable[[], None]]) -> None:
         call()
 
 
-def leader_has_ended(attended: Attended) -> bool:
-    return os.waitid(os.P_PID, attended.child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def has_pidfds() -> bool:
-    """Whether the kernel has pidfds and lets us use them."""
-    if not hasattr(os, "pidfd_open"):
-        return False
-    try:
-        os.close(os.pidfd_open(os.getpid()))
-    except OSError:
-        return False
-    return True
-
-
-class Poll:
-    """`select.poll` with epoll's interface, which it has but for the time's unit."""
-
-    def __init__(self) -> None:
-        self._poll = select.poll()
-        self.register, self.unregister = self._poll.register, self._poll.unregister
-
-    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
-        return self._poll.poll(None if timeout is None else timeout * 1000)
-
-
-def new_poll() -> "select.epoll | Poll":
-    return select.epoll() if hasattr(select, "epoll") else Poll()
-
-
-_spawners: Iterator[Spawner] | None = None
+_all: list[Spawner] = []
+_spawners: Iterator[Spawner] | None = None  # these in turn
 
 
 def threads() -> Iterator[Spawner]:
@@ -290,10 +285,17 @@ def threads() -> Iterator[Spawner]:
     global _spawners
     if _spawners is None:
         allow_children()
-        _spawners = cycle([Spawner() for _ in range(THREADS)])
+        _all.extend(Spawner() for _ in range(THREADS))
+        _spawners = cycle(_all)
     return _spawners
 
 
 def submit(child: Child) -> None:
     """Have the child started by one of the threads. From Trio's thread."""
     next(threads()).submit(child)
+
+
+async def wait_room() -> None:
+    """Return when further children would not wait long for their start. For one task."""
+    for spawner in _all:
+        await spawner.wait_room()

@@ -34,6 +34,7 @@ from kala.lease import Lease
 from kala.logs import fields
 from kala.notices import poster
 from kala.parts import new_audit, new_driver, new_spool, new_users, runs_that_files_allow
+from kala.processes import spawn
 from kala.processes.hidden import hide
 from kala.processes.launch import allow_children
 from kala.runner import Runner
@@ -104,7 +105,8 @@ class Daemon:
             secrets=secrets,
             users=new_users(settings),
         )
-        self.max_runs = settings.max_runs or runs_that_files_allow()
+        allowed = runs_that_files_allow()  # asked in any case: it raises the limit on open files
+        self.max_runs = settings.max_runs or allowed
         self.scheduler = Scheduler(
             self.store,
             self.clock,
@@ -113,6 +115,7 @@ class Daemon:
             runner.attempt,
             max_runs=self.max_runs,
             limits=settings.limit_runs,
+            room=spawn.wait_room,
             post=poster(self.connections, secrets),
         )
         self.service = Service(
@@ -153,6 +156,7 @@ class Daemon:
                 root.start_soon(self.connections.tend)
                 root.start_soon(self.hub.run)
                 root.start_soon(self.service.metrics.pulse.run)
+                root.start_soon(self.service.finder.run)
                 root.start_soon(self.store.outputs.run)
                 app = create_app(self.service, self.settings, self.door)
                 web = partial(serve, app, self.settings, tls=self.tls, stop=stop_web)

@@ -2,7 +2,7 @@
 processes, and their runs decided."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -17,6 +17,7 @@ from kala.lease import Lease
 from kala.ledger import Change
 from kala.logs import fields
 from kala.processes.leftovers import end_leftovers
+from kala.slices import in_slices
 from kala.states import State
 from kala.store import Store, Threads
 from kala.store.draft import Draft
@@ -80,12 +81,14 @@ async def take_over(store: Store, lease: Lease, clock: Clock, in_thread: Threads
     Raises `StoreUnavailable`, `StoreRefused`.
     """
     # Before the leases are looked at: what an instance that starts meanwhile claims is not for us to decide.
-    named = {run.instance for record in _busy(store) for run in record.open if run.state is not State.WAITING}
-    named |= {instance for record in _busy(store) for instance in _owing(record)}
+    named = set[str]()
+    await in_slices(_name(store, named))
     alive, dead = await in_thread(lease.bury)
     gone = named - alive
     for instance in dead:
         log.warning("an instance has died", extra=fields(instance=instance.id, node=instance.node, pid=instance.pid))
+    if not gone:
+        return 0
     left = {
         run.id: (record.id, run)
         for record in _busy(store)
@@ -127,6 +130,15 @@ async def take_over(store: Store, lease: Lease, clock: Clock, in_thread: Threads
                     ),
                 )
     return len(left)
+
+
+def _name(store: Store, named: set[str]) -> Iterator[None]:
+    """Add the instances that have runs on, or owe something. In steps: very many jobs may be waiting."""
+    for record in _busy(store):
+        named.update(run.instance for run in record.open if run.state is not State.WAITING)
+        if record.outbox or record.notices:
+            named |= _owing(record)
+        yield
 
 
 def _owing(record: Record) -> set[str]:

@@ -7,7 +7,7 @@ record that changes (`_look`).
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 
 import outcome
@@ -19,7 +19,7 @@ from kala.clock import Clock, Moment
 from kala.deliveries import Deliveries
 from kala.errors import JobNotFound, KalaError, Paused, Stale, StoreRefused, StoreUnavailable
 from kala.hub import Hub
-from kala.ids import new_id
+from kala.ids import new_ids
 from kala.job import Record, Run
 from kala.lease import Lease
 from kala.ledger import Change
@@ -27,6 +27,7 @@ from kala.logs import fields
 from kala.notices import Notices, Post
 from kala.pause import Pause
 from kala.pools import Line, PoolRow
+from kala.slices import in_slices
 from kala.states import State
 from kala.store import Store
 from kala.store.draft import Draft
@@ -39,12 +40,15 @@ __all__ = ["RunAttempt", "Scheduler"]
 log = logging.getLogger(__name__)
 AGAIN = 60.0
 """Seconds until an occurrence whose claim the database does not take (too large) is tried again."""
+CLAIMS = 128
+"""Claims that may be on their way to the database. What is due besides stays in the agenda: a request that changes a
+job waits behind these, which take some 10 ms, and not behind all that came due with them."""
 
 
 class Scheduler:
     """Runs jobs: `run` is its life. `attempt` makes one attempt of a run; what it raises fails that run alone. At most
-    `max_runs` are on, and of jobs with a label as many as `limits` say. `post` posts a notification; without it they
-    stay owed."""
+    `max_runs` are on, and of jobs with a label as many as `limits` say. `room` returns when it makes sense to start
+    more. `post` posts a notification; without it they stay owed."""
 
     def __init__(
         self,
@@ -56,13 +60,14 @@ class Scheduler:
         *,
         max_runs: int,
         limits: Iterable[LabelLimit] = (),
+        room: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
         post: Post | None = None,
     ) -> None:
         self._store, self._clock, self._lease = store, clock, lease
         self._tasks = Tasks()
         self.pause = Pause(store, clock, hub)
         limits = self.limits = tuple(limits)
-        self._turns = Turns(store, clock, hub, lease, attempt, self._tasks, max_runs=max_runs, limits=limits)
+        self._turns = Turns(store, clock, hub, lease, attempt, self._tasks, max_runs=max_runs, limits=limits, room=room)
         self._deliveries = Deliveries(store, clock, lease, self._tasks)
         self._notices = Notices(store, clock, lease, self._tasks, post)
         self.posts = self._notices.posts
@@ -70,7 +75,7 @@ class Scheduler:
         # Occurrences that have been handed over, by job and moment: of one job there may be two, when another daemon
         # has claimed the first meanwhile.
         self._claiming: set[tuple[str, Moment]] = set()
-        self._claimed_all = trio.Event()
+        self._claimed_all, self._claimed_some = trio.Event(), trio.Event()
         self._nap = trio.CancelScope()
         self._nap_until: Moment | None = None
         self.begun = False  # runs are started
@@ -81,15 +86,16 @@ class Scheduler:
             self._store.told = self._look
             self.pause.told = self._paused_or_resumed
             self._tasks.paused = self.pause.on
-            for record in self._store.roster:
-                self._look(None, record)
+            self._plan_all()
             self._tasks.nursery.start_soon(self._notices.run)
             self.begun = True
             task_status.started()
             with self._tasks.until_stopping():
+                await in_slices(self._look_at_busy())  # first: what has waited is not overtaken by what comes due
                 await self._keep_agenda()
             if self._claiming:
                 await self._claimed_all.wait()
+            await self._turns.wait_begun()
         self._deliveries.let_go()
 
     def stop_starting(self) -> None:
@@ -172,20 +178,40 @@ class Scheduler:
                 self._agenda.put(before.id, None)
             return
         self._plan(after)
-        self._turns.look(after)
-        self._deliveries.look(after)
-        self._notices.look(after)
+        self._look_at(after)
+
+    def _look_at(self, record: Record) -> None:
+        """Let begin what waits in a record, and is owed by it."""
+        if record.open:
+            self._turns.look(record)
+        if record.outbox:
+            self._deliveries.look(record)
+        if record.notices:
+            self._notices.look(record)
+
+    def _plan_all(self) -> None:
+        """`_plan` each job there is, in less time."""
+        jobs = self._store.roster.jobs.values()
+        moments = ((ledger.claimable(record), record.id) for record in jobs)
+        self._agenda.fill((at, job_id) for at, job_id in moments if at is not None)
+
+    def _look_at_busy(self) -> Iterator[None]:
+        """Look at the records that have open runs or owe something, the longest waiting first. In steps: meanwhile
+        others are looked at as they change."""
+        roster = self._store.roster
+        busy = [record for job_id in roster.busy if (record := roster.get(job_id)) is not None]
+        busy.sort(key=lambda record: (min((run.created for run in record.open), default=0), record.id))
+        for job_id in [record.id for record in busy]:
+            if (record := roster.get(job_id)) is not None and not self._tasks.stopping:
+                self._look_at(record)
+            yield
 
     def _paused_or_resumed(self) -> None:
         self._tasks.paused = self.pause.on
         if self.pause.on:
             self._turns.hold()
-            return
-        if self._tasks.stopping:
-            return
-        busy = [record for job_id in self._store.roster.busy if (record := self._store.roster.get(job_id)) is not None]
-        for record in sorted(busy, key=lambda record: min((run.created for run in record.open), default=0)):
-            self._turns.look(record)
+        elif not self._tasks.stopping:
+            self._tasks.nursery.start_soon(in_slices, self._look_at_busy())
 
     # Occurrences.
 
@@ -196,9 +222,15 @@ class Scheduler:
                 await self._store.wait_up()
                 continue
             head = self._agenda.head()
-            if head is not None and head <= self._clock.now():
-                for _, job_id in self._agenda.pop_until(self._clock.now()):
-                    self._claim(job_id)
+            if head is not None and head <= (now := self._clock.now()):
+                if (room := CLAIMS - len(self._claiming)) > 0:
+                    due = self._agenda.pop_until(now, room)
+                    for (_, job_id), run_id in zip(due, new_ids(len(due)), strict=True):
+                        self._claim(job_id, run_id)
+                    await trio.lowlevel.checkpoint()
+                else:
+                    self._claimed_some = trio.Event()
+                    await self._claimed_some.wait()
                 continue
             with trio.CancelScope() as self._nap:
                 self._nap_until = head
@@ -215,12 +247,12 @@ class Scheduler:
         if at is not None and (self._nap_until is None or at < self._nap_until):
             self._nap.cancel()
 
-    def _claim(self, job_id: str) -> None:
+    def _claim(self, job_id: str, run_id: str) -> None:
         """Hand over the claim of an occurrence that comes, with the places that its run needs when they are free."""
         record = self._store.roster.jobs.get(job_id)
         if record is None or (moment := ledger.due(record)) is None or (cursor := record.cursor) is None:
             return
-        run_id, version, places = new_id(), record.version, self._turns.take_places(record)
+        version, places = record.version, self._turns.take_places(record)
         limit = ledger.LIMIT if places is not None else self._turns.why_would_wait(record)
 
         def decide(draft: Draft) -> tuple[Change]:
@@ -250,6 +282,8 @@ class Scheduler:
     ) -> None:
         """What came of a claim: a run that begins, or a non-run, or nothing. Called by the writer."""
         self._claiming.discard((job_id, cursor))
+        if len(self._claiming) <= CLAIMS // 2:
+            self._claimed_some.set()
         run: Run | None = None
         again = True
         try:

@@ -2,19 +2,23 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
+import outcome
 import trio
 
-from kala import events, ledger
-from kala.admission import Admission
+from kala import ledger
+from kala.admission import Admission, Begin
+from kala.beginning import Beginning
 from kala.clock import Clock, Moment
 from kala.errors import JobNotFound, KalaError, Kept, Stale, StoreRefused, StoreUnavailable
 from kala.hub import Hub
-from kala.job import Attempt, Record, Run, replace
+from kala.job import Attempt, Record, Run
 from kala.lease import Lease
 from kala.ledger import Change
 from kala.logs import fields
 from kala.pools import Line, PoolRow
+from kala.starting import Claimed, Starting
 from kala.states import State
 from kala.stop import Stop
 from kala.store import Store
@@ -30,7 +34,7 @@ class Turns:
     """Owns the places under the limits, the waiting runs whose turn it is, and the attempts that are on.
 
     `attempt` makes one attempt of a run; what it raises fails that run alone. `most` attempts may be on, and of jobs
-    with a label as many as `limits` say.
+    with a label as many as `limits` say. `room` returns when it makes sense to start more.
     """
 
     def __init__(
@@ -44,14 +48,17 @@ class Turns:
         *,
         max_runs: int,
         limits: Iterable[LabelLimit] = (),
+        room: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     ) -> None:
         self._store, self._clock, self._hub, self._lease = store, clock, hub, lease
         self._attempt, self._tasks = attempt, tasks
         self._admission = Admission(max_runs, limits)  # of runs whose turn it is
         self._known: set[str] = set()  # waiting runs that have a task here, or wait for places
+        self._later: dict[Moment, list[tuple[str, str]]] = {}  # of these, by job and run, those whose time is to come
         self._stops: dict[str, Stop] = {}  # of the attempts that are on
         self._starts: dict[str, Moment] = {}  # since when they are on, and those whose end is not durable yet
-        self._moments: dict[Moment, trio.Event] = {}  # for which claimed runs wait
+        self._beginning = Beginning(store, clock, lease, tasks, self._is_of, self._begun)
+        self._starting = Starting(clock, tasks, self._attempts, room)
 
     @property
     def running(self) -> int:
@@ -88,6 +95,9 @@ class Turns:
     def hold(self) -> None:
         """Nothing starts until all records are looked at again."""
         self._known.difference_update(self._admission.clear())
+        for begin in self._beginning.clear():
+            self._known.discard(begin.run_id)
+            self._admission.give_back(begin.line)
 
     def heed(self, before: Record | None, after: Record | None) -> None:
         """End the attempts of runs that are to be cancelled, and of those about which another daemon has decided, since
@@ -122,7 +132,7 @@ class Turns:
             elif run.id not in self._known:
                 self._known.add(run.id)
                 if run.not_before is not None and run.not_before > self._clock.now():
-                    self._tasks.nursery.start_soon(self._waiting, record.id, run.id, run.not_before)
+                    self._admit_at(run.not_before, record.id, run.id)
                 else:
                     self._admit(record.id, run.id)
 
@@ -135,26 +145,38 @@ class Turns:
         """Places are free: for those that wait, in their order."""
         self._admission.give_back(places)
         while not self._tasks.held and (begin := self._admission.next()) is not None:
-            self._tasks.nursery.start_soon(self._begin, *begin)
+            self._beginning.add(begin)
 
     def attempt_soon(self, job_id: str, run: Run, places: Line) -> None:
-        """A run was claimed, and has its places: its attempt, and its end, in a task of its own."""
-        self._tasks.nursery.start_soon(self._attempts, job_id, run, places)
+        """A run was claimed, and has its places: its attempt, and its end, in a task of its own, at its moment."""
+        self._starting.add(Claimed(job_id, run, places))
+
+    async def wait_begun(self) -> None:
+        """Return when nothing is on its way to the database that could begin a run."""
+        await self._beginning.wait_none()
 
     def find_out_soon(self, job_id: str, run_id: str) -> None:
         """The claim of a run had no answer."""
         self._tasks.nursery.start_soon(self._find_out, job_id, run_id)
 
-    async def _waiting(self, job_id: str, run_id: str, not_before: Moment) -> None:
-        """A waiting run whose turn it is, but not yet its time."""
-        with self._tasks.until_stopping():
-            await self._clock.sleep_until(not_before)
-        record = self._store.roster.get(job_id)
-        run = None if record is None else ledger.find(record, run_id)
-        if run is not None and run.state is State.WAITING:
-            self._admit(job_id, run_id)
+    def _admit_at(self, moment: Moment, job_id: str, run_id: str) -> None:
+        """A waiting run whose turn it is, but not yet its time. All of one moment share a timer."""
+        if (others := self._later.get(moment)) is not None:
+            others.append((job_id, run_id))
         else:
-            self._known.discard(run_id)
+            self._later[moment] = [(job_id, run_id)]
+            self._tasks.nursery.start_soon(self._admit_all_of, moment)
+
+    async def _admit_all_of(self, moment: Moment) -> None:
+        with self._tasks.until_stopping():
+            await self._clock.sleep_until(moment)
+        for job_id, run_id in self._later.pop(moment):
+            record = self._store.roster.get(job_id)
+            run = None if record is None else ledger.find(record, run_id)
+            if run is not None and run.state is State.WAITING:
+                self._admit(job_id, run_id)
+            else:
+                self._known.discard(run_id)
 
     def _admit(self, job_id: str, run_id: str) -> None:
         """A waiting run may begin: at once, or when the places that it needs are free, in order."""
@@ -163,7 +185,7 @@ class Turns:
             self._known.discard(run_id)
             return
         if (places := self.take_places(record)) is not None:
-            self._tasks.nursery.start_soon(self._begin, job_id, run_id, places)
+            self._beginning.add(Begin(job_id, run_id, places))
         else:
             self._admission.wait(job_id, run_id, record.job.labels)
 
@@ -174,33 +196,31 @@ class Turns:
             if run.id not in waiting and self._admission.leave(run.id):
                 self._known.discard(run.id)
 
-    async def _begin(self, job_id: str, run_id: str, places: Line) -> None:
-        def decision(record: Record) -> Change:
-            if self._tasks.held:
-                raise Stale("nothing is started now")
-            if not self._admission.is_of(places, record.job.labels):
-                raise Stale("it needs other places: its job has got other labels")
-            return ledger.begin(record, run_id=run_id, instance=self._lease.id, now=self._clock.now())
+    def _is_of(self, places: Line, record: Record) -> bool:
+        return self._admission.is_of(places, record.job.labels)
 
+    def _begun(self, begin: Begin, came: outcome.Outcome[list[Change]]) -> None:
+        """What came of letting a run begin: its attempt, or its places for others. Called by the writer."""
+        job_id, run_id, places = begin
         run: Run | None = None
         try:
-            run = (await self._store.change(job_id, decision)).answer
+            run = came.unwrap()[0].answer
             if run is not None and run.state is not State.CLAIMED:
                 run = None  # epsilon had passed, and it ended as its last attempt left it
                 self._known.discard(run_id)
         except (Stale, JobNotFound):
             self._known.discard(run_id)
         except (StoreUnavailable, StoreRefused):
-            self._tasks.nursery.start_soon(self._find_out, job_id, run_id)
-        except KalaError as fault:
-            log.error("a run cannot be started: %s", fault, extra=fields(job=job_id, run=run_id))
-        finally:
-            if run is None:
-                self.release(places)
+            self.find_out_soon(job_id, run_id)
+        except Exception as fault:  # a bug in one beginning, or a record that is too large, holds up no other
+            told = fields(job=job_id, run=run_id)
+            log.error("a run cannot be started: %s", fault, extra=told, exc_info=not isinstance(fault, KalaError))
         if run is not None:
-            await self._attempts(job_id, run, places)
-        elif not self._tasks.stopping and (record := self._store.roster.get(job_id)) is not None:
-            self.look(record)  # it may wait anew: for another time, or because of a pause that is over
+            self.attempt_soon(job_id, run, places)
+        else:
+            self.release(places)
+            if not self._tasks.stopping and (record := self._store.roster.get(job_id)) is not None:
+                self.look(record)  # it may wait anew: for another time, or because of a pause that is over
 
     async def _find_out(self, job_id: str, run_id: str) -> None:
         """The claim of a run had no answer: when the database is back, it is known whether it was written. When nothing
@@ -217,7 +237,7 @@ class Turns:
         run = ledger.find(record, run_id)
         if run is not None and run.state is State.CLAIMED and run.instance == self._lease.id:
             if (places := self.take_places(record)) is not None:
-                await self._attempts(job_id, run, places)
+                self.attempt_soon(job_id, run, places)
             else:
                 await self._put_back(job_id, run, self.why_would_wait(record))
         elif not self._tasks.stopping:
@@ -225,8 +245,6 @@ class Turns:
 
     async def _attempts(self, job_id: str, run: Run, places: Line) -> None:
         """The attempt of a claimed run that has its places, and its end."""
-        if run.not_before is not None and run.not_before > self._clock.now():
-            await self._wait_moment(run.not_before)
         if not self._lease.valid():
             with self._tasks.until_stopping():
                 await self._lease.wait_valid()
@@ -251,26 +269,11 @@ class Turns:
             self._store.outputs.drop(run.id, attempt.number)
             self.release(places)
 
-    async def _wait_moment(self, moment: Moment) -> None:
-        """Return at the moment, or when nothing is to start any more. All that start at one moment share a timer."""
-        if moment not in self._moments:
-            self._moments[moment] = trio.Event()
-            self._tasks.nursery.start_soon(self._ring, moment)
-        await self._moments[moment].wait()
-
-    async def _ring(self, moment: Moment) -> None:
-        with self._tasks.until_stopping():
-            await self._clock.sleep_until(moment)
-        self._moments.pop(moment).set()
-
     async def _attempted(self, job_id: str, run: Run, stop: Stop) -> tuple[Attempt, bytes]:
         record = self._store.roster.get(job_id)
         started = self._starts[run.id]
         job = None if record is None else record.job
-        told = ledger.event_of(events.RUN_STARTED, started, replace(run, state=State.RUNNING), job)
-        self._hub.publish_nowait(
-            [replace(told, started=started, duration=None, error="", attempt=len(run.attempts) + 1)]
-        )
+        self._hub.publish_nowait([ledger.start_event(started, run, job)])
         try:
             if record is None:
                 raise JobNotFound(job_id)
@@ -298,22 +301,21 @@ class Turns:
             log.error("a run could not be put back: %s", fault, extra=told)
 
     async def _end(self, job_id: str, run: Run, attempt: Attempt, output: bytes) -> None:
-        facts = {"job": job_id, "run": run.id, "attempt": attempt.number, "state": attempt.state.value}
-        about = fields(**facts)
+        about = partial(fields, job=job_id, run=run.id, attempt=attempt.number, state=attempt.state.value)
         try:
             await self._store.record(Result(job_id, run.id, run.instance, attempt, output))
         except (Stale, JobNotFound) as late:
-            log.warning("the end of a run came too late, and counts nothing: %s", late, extra=about)
+            log.warning("the end of a run came too late, and counts nothing: %s", late, extra=about())
         except Kept as kept:
-            log.debug("the end of a run is kept for the next start: %s", kept, extra=about)
+            log.debug("the end of a run is kept for the next start: %s", kept, extra=about())
         except KalaError as fault:
-            log.error("the end of a run could not be recorded: %s", fault, extra=about)
+            log.error("the end of a run could not be recorded: %s", fault, extra=about())
         else:
             if attempt.state is State.SUCCEEDED:
-                log.debug("run succeeded", extra=about)
+                if log.isEnabledFor(logging.DEBUG):
+                    log.debug("run succeeded", extra=about())
             elif attempt.state is State.CANCELLED:
-                log.info("attempt was cancelled", extra=about)
+                log.info("attempt was cancelled", extra=about())
             else:
                 printed = output[-1000:].decode(errors="replace")
-                about = fields(**facts, error=attempt.error, output=printed)
-                log.warning("attempt failed", extra=about)
+                log.warning("attempt failed", extra=about(error=attempt.error, output=printed))

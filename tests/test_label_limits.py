@@ -17,6 +17,7 @@ from kala.job import Attempt, Record, Run, replace
 from kala.pools import PoolRow
 from kala.states import State
 from kala.stop import Stop
+from kala.store.batch import Answered, Decide
 from kala.values import LabelLimit, label_limits
 from kala.wire.explain import explain
 from kala.wire.jobread import NewJob
@@ -203,16 +204,22 @@ async def test_labels_that_change_while_a_run_is_being_begun_count() -> None:
         moved = await world.make("moved", Act(5), first=2, labels="pool=a")
         await world.until(5.9)
         job = replace(world.record(moved).job, labels={"pool": "b"})
-        change, edits = world.store.change, list[str]()
+        submit, edits = world.store.submit, list[str]()
 
-        async def changed(job_id: str, *arguments: Any, **more: Any) -> Any:
-            if job_id == moved and not edits:
+        def submitted(decide: Decide, answered: Answered, **more: Any) -> None:
+            if getattr(answered, "args", ("",))[0][0] == moved and not edits:
                 edits.append("pool=b")
-                await world.service.edit(moved, lambda record: NewJob(job, record.disabled, []))
-            return await change(job_id, *arguments, **more)
+                nursery.start_soon(edited_before, decide, answered)
+            else:
+                submit(decide, answered, **more)
 
-        world.store.change = changed  # type: ignore[method-assign]
-        await world.until(29)
+        async def edited_before(decide: Decide, answered: Answered) -> None:
+            await world.service.edit(moved, lambda record: NewJob(job, record.disabled, []))
+            submit(decide, answered)
+
+        world.store.submit = submitted  # type: ignore[method-assign]
+        async with trio.open_nursery() as nursery:
+            await world.until(29)
         assert edits
         assert world.peak["pool", "b"] == 1
         await world.until(100)

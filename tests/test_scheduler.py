@@ -13,6 +13,7 @@ from kala.drivers.memory import MemoryDriver
 from kala.errors import JobNotFound
 from kala.events import Event
 from kala.job import replace
+from kala.scheduler import CLAIMS
 from kala.states import State, Trigger
 from kala.wire.jobread import NewJob
 
@@ -92,7 +93,9 @@ async def test_a_thousand_due_at_once_share_their_commits_and_all_start_then() -
         await world.until(10.1)  # ends that nobody waits for are gathered for a moment
         assert world.starts() == [10.0] * 1000
         assert len({one.job for one in world.started}) == 1000
-        assert [len(batch) for batch in driver.batches] == [1000, 1000]  # the claims; the ends
+        sizes = [len(batch) for batch in driver.batches]
+        assert sum(sizes) == 2000  # the claims; the ends
+        assert len(sizes) <= 1000 / CLAIMS + 4
         assert len(world.history()) == 1000
 
 

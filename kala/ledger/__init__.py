@@ -36,6 +36,7 @@ from kala.ledger.change import (
     next_up,
     overlap_of,
     plan_of,
+    start_event,
 )
 from kala.ledger.claims import LATE, catch_up, claim
 from kala.ledger.ends import advance, end_attempt, retries
@@ -93,6 +94,7 @@ __all__ = [
     "put_off",
     "retries",
     "start",
+    "start_event",
     "still_owing",
     "take_over",
 ]

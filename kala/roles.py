@@ -12,5 +12,7 @@ class Role(StrEnum):
 
     def may(self, needed: "Role") -> bool:
         """Whether this role has the rights of `needed`."""
-        order = list(Role)
-        return order.index(self) >= order.index(needed)
+        return _RANKS[self] >= _RANKS[needed]
+
+
+_RANKS = {role: rank for rank, role in enumerate(Role)}

@@ -1,6 +1,7 @@
 """How answers are written: JSON, whole or in pieces, packed for who asks for that."""
 
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 import msgspec
 from quart import Response, request
@@ -12,16 +13,45 @@ from kala.web.problems import JSON
 NDJSON = "application/x-ndjson"
 STALE = "Kala-Stale"
 STALE_ABOUT = {STALE: "`true` when the database is away, and what is only there is missing from this answer."}
+SECURITY = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"same-origin"),
+)
+"""Of every answer. Pages have a Content-Security-Policy besides (`pages.py`)."""
 _HEADERS = {"Cache-Control": "no-store", "Vary": "Accept-Encoding"}
 
 
+class Reply(NamedTuple):
+    """A JSON answer, whichever way its request came. `about` is for the audit log."""
+
+    body: bytes
+    status: int = 200
+    headers: dict[str, str] = {}  # noqa: RUF012  # never changed
+    about: About | None = None
+
+    def packed(self, accept_encoding: str | None) -> tuple[dict[str, str], bytes]:
+        """All its headers but for those of every answer, and its body: packed when the client asks for that (by the
+        header of this name) and it is worth it."""
+        headers, body = {**_HEADERS, **self.headers}, self.body
+        if len(body) > WORTH and wants_gzip(accept_encoding):
+            headers["Content-Encoding"] = "gzip"
+            body = gzipped(body)
+        return headers, body
+
+
+def respond(reply: Reply) -> Response:
+    """The reply to this request."""
+    if reply.about is not None:
+        request.scope["state"]["about"] = reply.about
+    accepted = None if request.method == "HEAD" else request.headers.get("Accept-Encoding")
+    headers, body = reply.packed(accepted)
+    return Response(body, reply.status, headers, content_type=JSON)
+
+
 def answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON answer, packed when the client asks for that and it is worth it."""
-    headers = {**_HEADERS, **(headers or {})}
-    if len(body) > WORTH and request.method != "HEAD" and wants_gzip(request.headers.get("Accept-Encoding")):
-        body = gzipped(body)
-        headers["Content-Encoding"] = "gzip"
-    return Response(body, status, headers, content_type=JSON)
+    """A JSON answer to this request."""
+    return respond(Reply(body, status, headers or {}))
 
 
 def stale_when(stale: bool) -> dict[str, str]:

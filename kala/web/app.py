@@ -8,9 +8,11 @@ from quart import Response, has_request_context, request, websocket
 from kala.settings import Settings
 from kala.tokens import Tokens
 from kala.web import api, live, pages
-from kala.web.door import ANYBODY, Door, Roles, Who
+from kala.web.answers import SECURITY
+from kala.web.door import Door, Roles, Who
 from kala.web.forwarded import Forwarded
 from kala.web.gate import Gate
+from kala.web.hot import Hot
 from kala.web.measured import MeasuredApp
 from kala.web.problems import JSON, Problem, Refused, problem_of
 from kala.web.routes import ROOT, add
@@ -24,13 +26,6 @@ IMPORT_LIMIT = 128 << 20
 """One import holds about 100,000 jobs in a body of this size; one at a time, since it is held in memory."""
 LONG = {f"{ROOT}/job/import": "import", f"{ROOT}/job/batch": "batch"}
 """The routes that take one request at a time."""
-
-SECURITY = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"referrer-policy", b"same-origin"),
-)
-"""Of every answer. Pages have a Content-Security-Policy besides (`pages.py`)."""
 
 
 class WebApp(MeasuredApp):
@@ -46,6 +41,7 @@ class WebApp(MeasuredApp):
         self.forwarded = Forwarded(settings.trusted_proxies, settings.path_prefix)
         self.traffic.door = door
         self.roles: Roles  # when the routes are known
+        self.hot: Hot
         self.under_way: set[str] = set()  # of the routes in `LONG`
         self.url_map.strict_slashes = False  # both forms are served: a redirected POST loses its body
         self.url_map.merge_slashes = False
@@ -93,12 +89,7 @@ class WebApp(MeasuredApp):
         """Who has sent this; raises `Refused` when it may not be answered."""
         if (fault := self.gate.refusal(scope)) is not None:
             raise fault
-        needed = self.roles.needed(scope) if self.door.tokens.demanded else None
-        who = ANYBODY if needed is None else self.door.who(scope)
-        scope["state"] = {**scope["state"], "who": who}
-        if needed is not None:
-            self.door.demand(who, needed)
-        return who
+        return self.door.let_in(scope, self.roles.needed(scope) if self.door.tokens.demanded else None)
 
     async def _turn_away(self, fault: Refused, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
@@ -165,6 +156,7 @@ def create_app(service: "Service", settings: Settings, door: Door | None = None)
     add(app, table)
     live.add_routes(app, service)
     pages.add_routes(app, settings.path_prefix)
+    app.hot = Hot(table, app.gate, door, app.traffic, settings.path_prefix)
     app.roles = Roles(app.url_map, {one.name: one.needs for one in table} | dict.fromkeys(pages.NAMES))
 
     async def failed(error: Exception) -> Response:
@@ -192,4 +184,4 @@ async def refuse_websocket(fault: Refused, send: Any) -> None:
 
 def headers_of(problem: Problem) -> list[tuple[bytes, bytes]]:
     further = [(name.lower().encode(), value.encode("latin-1")) for name, value in problem.headers.items()]
-    return [(b"content-type", JSON.encode()), (b"content-length", b"%d" % len(problem.body)), *further]
+    return [*further, (b"content-type", JSON.encode()), (b"content-length", b"%d" % len(problem.body))]

@@ -111,6 +111,17 @@ class Door:
         log.warning("a wrong token was shown", extra=fields(address=address, path=scope["path"]))
         return Refused(401, text, {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'})
 
+    def let_in(self, scope: Any, needed: Role | None) -> Who:
+        """Who has sent a request that has passed the gate; the scope's state is told, too. Raises `Refused` when they
+        may not do what needs this role; None: it is for everybody."""
+        if needed is None or not self.tokens.demanded:
+            scope["state"] = {**scope["state"], "who": ANYBODY}
+            return ANYBODY
+        who = self.who(scope)
+        scope["state"] = {**scope["state"], "who": who}
+        self.demand(who, needed)
+        return who
+
     def demand(self, who: Who, needed: Role) -> None:
         """Raises `Refused` when somebody may not do what needs a role."""
         if not who.role.may(needed):

@@ -25,7 +25,7 @@ from wsproto.connection import ConnectionState as Shake
 from kala.web.http1 import Http1
 from kala.web.limits import GuardConfig
 from kala.web.problems import error_body
-from kala.web.tls import KeptOpen, secured
+from kala.web.tls import KeptOpen, Talk, secured
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class Connection(TCPServer):
         assert isinstance(self.stream, trio.SocketStream)  # noqa: S101  # hypercorn's listeners are plain
         self.transport = self.stream  # what is below TLS, if there is TLS
         self.socket = self.transport.socket
+        self.talk: Talk | None = None  # within TLS
         self.turn = trio.CancelScope()  # one read, and the handling of what it read
         self.sending: trio.CancelScope | None = None
         self.closing = False  # by us
@@ -85,7 +86,7 @@ class Connection(TCPServer):
         if made is None or self.closing:
             await self._linger()
             return False
-        self.stream = made
+        self.stream, self.talk = made
         return True
 
     async def _converse(self) -> None:
@@ -115,21 +116,29 @@ class Connection(TCPServer):
             with trio.CancelScope() as self.turn:
                 self._look()
                 try:
-                    data = bytes(await self.stream.receive_some(MAX_RECV))
+                    data = await self.receive()
                 except (trio.ClosedResourceError, trio.BrokenResourceError):
                     gone = True
                     break
-                self.turn.deadline = inf
+            if self.closing:
+                break
+            if self.turn.cancelled_caught:
+                if trio.current_time() < self._deadline():
+                    continue  # it was put off meanwhile
+                await self._too_slow()
+                break
+            with trio.CancelScope() as self.turn:
                 self.received += len(data)
                 gone = not data
                 await self.take(data)
-            if self.turn.cancelled_caught and not self.closing:
-                await self._too_slow()
-                break
         await self.protocol.handle(Closed())
         if not gone and (self.phase not in ("new", "idle") or self.stream is not self.transport):
             await self._linger()  # where nothing is under way, nothing can be lost, and there may be many of these
         self.socket.close()  # what goes on for this connection has nobody to talk to
+
+    async def receive(self) -> bytes:
+        """What comes next; empty: the peer has ended its side."""
+        return bytes(await self.stream.receive_some(MAX_RECV))
 
     async def take(self, data: bytes) -> None:
         """Deal with what was read; empty: the peer has ended its side."""
@@ -147,19 +156,22 @@ class Connection(TCPServer):
         elif isinstance(event, Updated):
             self._look()
 
-    async def send(self, data: bytes) -> None:
-        """Send all of `data`, or end the connection. Shielded, since half a piece would garble what follows."""
+    async def send(self, data: bytes, *, is_sealed: bool = False) -> None:
+        """Send all of `data`, or end the connection. Shielded, since half a piece would garble what follows. What is
+        sealed already goes below TLS."""
         if not data and not self._unsent:
             return  # h11 has nothing to say at the end of a message of known length
         async with self.send_lock:
             data, self._unsent = self._unsent + data, b""
-            whole = memoryview(data)
+            whole, stream = memoryview(data), self.transport if is_sealed else self.stream
             with trio.CancelScope(shield=True) as self.sending:
                 try:
                     for start in range(0, len(data), PIECE):
                         patience = trio.current_time() + self.config.limits.send
                         self.sending.deadline = min(patience, self.config.stop_at)
-                        await self.stream.send_all(whole[start : start + PIECE])
+                        await stream.send_all(whole[start : start + PIECE])
+                    if self.talk is not None:
+                        self.talk.is_new = False
                 except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
                     # Busy: the end is being sent, and nothing may follow it
                     self.sending.cancel()
@@ -210,23 +222,31 @@ class Connection(TCPServer):
 
     def _look(self) -> None:
         """See which phase the conversation is in, and until when the peer may be silent."""
-        phase, now, limits = self._phase(), trio.current_time(), self.config.limits
+        phase, now = self._phase(), trio.current_time()
         if phase != self.phase and not (self.phase == "new" and phase == "idle"):
             self.phase, self.since, self.received = phase, now, 0
             self.config.idle.pop(self, None)
             if phase == "idle" and not self.closing:
                 self.config.idle[self] = None
+        self.turn.deadline = self._deadline()
+
+    def _deadline(self) -> float:
+        """Until when the peer may be silent."""
+        limits = self.config.limits
         if self.phase == "idle":
-            deadline = self.since + limits.idle if self.config.stop_at == inf else now
-        elif self.phase in ("new", "head", "refused"):
-            deadline = self.since + limits.head
-        elif self.phase == "body" and not self._is_patient:
-            deadline = self.since + limits.body + self.received / limits.rate
-        elif self.phase == "closing":
-            deadline = now
-        else:
-            deadline = inf
-        self.turn.deadline = deadline
+            return self.since + limits.idle if self.config.stop_at == inf else -inf
+        if self.phase in ("new", "head", "refused"):
+            return self.since + limits.head
+        if self.phase == "body" and not self._is_patient:
+            return self.since + limits.body + self.received / limits.rate
+        return -inf if self.phase == "closing" else inf
+
+    def answered_at_once(self) -> None:
+        """A request came, and was answered before anything else happened. That the peer may be idle anew is not told to
+        the turn, which takes time: its deadline is looked at when it is over."""
+        self.phase, self.since, self.received = "idle", trio.current_time(), 0
+        self.config.idle.pop(self, None)
+        self.config.idle[self] = None
 
     def _phase(self) -> str:
         connection = self.protocol.connection

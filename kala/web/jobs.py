@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, Struct, UnsetType
 from quart import Response
 
+from kala.audit import About
 from kala.errors import StoreRefused, StoreUnavailable
 from kala.job import MAX_RESULTS, Record, unpacked
 from kala.roles import Role
 from kala.web import routes
-from kala.web.answers import STALE_ABOUT, answer, body_sent, did, nothing, stale_when
+from kala.web.answers import STALE_ABOUT, Reply, answer, body_sent, did, nothing, respond, stale_when
 from kala.web.parameters import IDEMPOTENCY_KEY, Parameter, asked, flag
 from kala.web.routes import ROOT, Answer, Route
 from kala.wire.checks import members_schema
@@ -29,6 +30,8 @@ IF_MATCH = Parameter(
 )
 NEW_JOB = members_schema(MEMBERS, ("name",), "NewJob")
 WAIT = flag("wait", "false: answer when the run is recorded, and not when it has ended.", True)
+TOLD = 1_024
+"""Jobs whose answers are remembered until anything of them changes: who asks about one asks again."""
 ETAG = {"ETag": "The version of the definition. Counters and results change without it."}
 
 
@@ -63,6 +66,7 @@ class Jobs:
 
     def __init__(self, service: "Service") -> None:
         self.service = service
+        self._told: dict[str, tuple[Record, list[str] | None, Reply]] = {}  # by job, the earliest first
 
     def routes(self) -> list[Route]:
         one = f"{ROOT}/job/<job_id>/"
@@ -77,6 +81,7 @@ class Jobs:
                 parameters=(IDEMPOTENCY_KEY,),
                 body=routes.json(NEW_JOB),
                 faults=(400, 409, 413),
+                hot=self.made,
             ),
             Route(
                 "GET",
@@ -85,6 +90,7 @@ class Jobs:
                 "A job.",
                 {200: Answer("The job.", JobAnswer, headers=ETAG | STALE_ABOUT)},
                 faults=(404,),
+                hot=self.one,
             ),
             Route(
                 "PATCH",
@@ -107,6 +113,7 @@ class Jobs:
                 "What became of a job's runs.",
                 {200: Answer("A row for each run.", StatsAnswer, headers=STALE_ABOUT)},
                 faults=(404,),
+                hot=self.runs_of,
             ),
             Route(
                 "POST",
@@ -127,6 +134,18 @@ class Jobs:
             ],
         ]
 
+    def _from_memory(self, record: Record) -> Reply:
+        """A job that had few runs: what it is answered with depends on its record, which never changes but is replaced,
+        and on its children."""
+        children, told = self.service.children(record.id), self._told.pop(record.id, None)
+        if told is None or told[0] is not record or told[1] != children:
+            told_of = JobAnswer(job_object(record, children, rows_of_results(record)))
+            told = record, children, Reply(encode(told_of), headers={"ETag": etag(record)})
+            if len(self._told) >= TOLD:
+                del self._told[next(iter(self._told))]
+        self._told[record.id] = told
+        return told[2]
+
     def _object(self, record: Record, rows: list[Row] | None) -> JobObject:
         return job_object(record, self.service.children(record.id), rows)
 
@@ -142,20 +161,29 @@ class Jobs:
 
     async def create(self) -> Response:
         key = asked((IDEMPOTENCY_KEY,))["Idempotency-Key"]
+        return respond(await self.made(await body_sent(), key))
+
+    async def made(self, body: bytes, key: str = "") -> Reply:
+        """The job that a body defines is made, and durable."""
         before = self.service.made_with(key) if key else None
         # What is repeated is judged as it was: its start may have passed since
         now = self.service.clock.now() if before is None else before.created
-        new = read_job(await body_sent(), now=now, default_owner=self.service.default_owner)
-        record = await self.service.create(new.job, disabled=new.disabled, key=key)
-        did(job=record.id)
+        new = read_job(body, now=now, default_owner=self.service.default_owner)
         new.warnings.extend(await self.service.secrets.warnings(new.job))
-        return answer(encode(Created(record.id, new.warnings or UNSET)), 201)
+        record = await self.service.create(new.job, disabled=new.disabled, key=key)
+        return Reply(encode(Created(record.id, new.warnings or UNSET)), 201, about=About(job=record.id))
 
     async def get(self, job_id: str) -> Response:
+        return respond(await self.one(job_id))
+
+    async def one(self, job_id: str) -> Reply:
+        """A job."""
         record = self.service.job(job_id)
+        if len(unpacked(record.results)) < MAX_RESULTS:
+            return self._from_memory(record)
         rows, stale = await self._all_rows(record)
         headers = {"ETag": etag(record)} | stale_when(stale)
-        return answer(encode(JobAnswer(self._object(record, rows))), headers=headers)
+        return Reply(encode(JobAnswer(self._object(record, rows))), headers=headers)
 
     async def edit(self, job_id: str) -> Response:
         expected, body = asked((IF_MATCH,))["If-Match"], await body_sent()
@@ -198,8 +226,12 @@ class Jobs:
         return nothing()
 
     async def stats(self, job_id: str) -> Response:
+        return respond(await self.runs_of(job_id))
+
+    async def runs_of(self, job_id: str) -> Reply:
+        """A row for each of a job's runs."""
         rows, stale = await self._all_rows(self.service.job(job_id))
-        return answer(encode(StatsAnswer(rows)), headers=stale_when(stale))
+        return Reply(encode(StatsAnswer(rows)), headers=stale_when(stale))
 
 
 def etag(record: Record) -> str:

@@ -5,11 +5,14 @@ import resource
 from collections.abc import Callable
 from math import inf
 from ssl import SSLContext
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 from hypercorn.config import Config, Sockets
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from kala.web.hot import Hot
 
 
 class Connection(Protocol):
@@ -53,6 +56,7 @@ class GuardConfig(Config):
     ) -> None:
         self.limits = limits
         self.tls_context = tls_context  # of a connection that comes now; None: plain
+        self.hot: Hot | None = None  # answers what comes most, if anything does
         self.most = limits.connections or open_files_share()
         self.connections: set[Connection] = set()
         self.idle: dict[Connection, None] = {}  # the longest idle first

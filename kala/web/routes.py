@@ -7,6 +7,7 @@ import msgspec
 from quart import Quart, Response
 
 from kala.roles import Role
+from kala.web.answers import Reply
 from kala.web.parameters import Parameter
 from kala.web.problems import JSON
 from kala.wire.checks import Schema
@@ -34,7 +35,8 @@ class Answer(msgspec.Struct, frozen=True):
 class Route(msgspec.Struct, frozen=True):
     """A path as Werkzeug writes it, one method, and the view for it. `faults` are the statuses above 399 that it
     answers with beside those that every route may have. Who does not name a role means reading for GET, and else that
-    of admins; what `is_open` is for everybody."""
+    of admins; what `is_open` is for everybody. `hot` is what the view is made of, for requests that have nothing odd
+    (`hot.py`): it is given what its path holds and, where it has one, the body."""
 
     method: str
     path: str
@@ -46,6 +48,7 @@ class Route(msgspec.Struct, frozen=True):
     faults: tuple[int, ...] = ()
     role: Role | None = None
     is_open: bool = False
+    hot: Callable[..., Awaitable[Reply]] | None = None
 
     @property
     def needs(self) -> Role | None:

@@ -49,7 +49,7 @@ async def serve(
     sockets = await listen(settings) if place is None else [place.socket]
     warn_of_listeners(settings, sockets, is_secure=kept.context is not None)
     config = GuardConfig(limits or Limits(), Sockets([], sockets, []), lambda: kept.context)
-    app.traffic.connections = config
+    app.traffic.connections, config.hot = config, app.hot
     # hypercorn has no setting for the class of its connections: this name is where its server looks it up
     hypercorn_run.TCPServer = ShortWay  # type: ignore[attr-defined]
 

@@ -9,7 +9,7 @@ from kala.clock import rfc3339, rfc3339_or_none
 from kala.errors import Invalid
 from kala.roles import Role
 from kala.web import routes
-from kala.web.answers import answer, body_sent
+from kala.web.answers import Reply, answer, body_sent, respond
 from kala.web.routes import ROOT, Answer, Route
 from kala.wire.checks import Faults, members_schema, sound, text
 from kala.wire.jobjson import Stats, encode, stats_object
@@ -60,7 +60,14 @@ class State:
     def routes(self) -> list[Route]:
         paused = {200: Answer("Whether it is paused now.", PauseAnswer)}
         return [
-            Route("GET", f"{ROOT}/stats/", self.stats, "Totals of all jobs.", {200: Answer("The totals.", StatsOfAll)}),
+            Route(
+                "GET",
+                f"{ROOT}/stats/",
+                self.stats,
+                "Totals of all jobs.",
+                {200: Answer("The totals.", StatsOfAll)},
+                hot=self.totals,
+            ),
             Route("GET", f"{ROOT}/pause/", self.pause, "Whether the daemon is paused.", paused),
             Route(
                 "POST",
@@ -73,7 +80,15 @@ class State:
                 role=Role.RUN,
             ),
             Route("POST", f"{ROOT}/resume/", self.resume, "Let runs start again.", paused, role=Role.RUN),
-            Route("GET", "/healthz/", self.healthz, "That it is alive.", {200: Answer("It is.", Health)}, is_open=True),
+            Route(
+                "GET",
+                "/healthz/",
+                self.healthz,
+                "That it is alive.",
+                {200: Answer("It is.", Health)},
+                is_open=True,
+                hot=self.health,
+            ),
             Route(
                 "GET",
                 "/readyz/",
@@ -81,10 +96,15 @@ class State:
                 "Whether it can run jobs.",
                 {200: Answer("It can.", Health), 503: Answer("It cannot.", NotReady)},
                 is_open=True,
+                hot=self.readiness,
             ),
         ]
 
     async def stats(self) -> Response:
+        return respond(await self.totals())
+
+    async def totals(self) -> Reply:
+        """Totals of all jobs."""
         totals = self.service.totals()
         body = stats_object(
             active_jobs=totals.active,
@@ -96,7 +116,7 @@ class State:
             last_attempted_run=totals.last_attempted,
             created=self.service.clock.now(),
         )
-        return answer(encode(body))
+        return Reply(encode(body))
 
     async def pause(self) -> Response:
         span = self.service.pause
@@ -117,12 +137,20 @@ class State:
         return await self.pause()
 
     async def healthz(self) -> Response:
-        return answer(encode(Health()))
+        return respond(await self.health())
+
+    async def health(self) -> Reply:
+        """That all is well."""
+        return Reply(encode(Health()))
 
     async def readyz(self) -> Response:
+        return respond(await self.readiness())
+
+    async def readiness(self) -> Reply:
+        """Whether runs are started, and why not."""
         if self.service.ready:
-            return answer(encode(Health()))
+            return Reply(encode(Health()))
         not_ready = NotReady(self.service.not_ready_because)
         if (since := self.service.away_since) is not None:
             not_ready.database_away_since, not_ready.waiting = rfc3339(since), self.service.waiting
-        return answer(encode(not_ready), 503, {"Retry-After": "1"})
+        return Reply(encode(not_ready), 503, {"Retry-After": "1"})

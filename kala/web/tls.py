@@ -157,25 +157,47 @@ class KeptOpen(trio.abc.Stream):
         await trio.lowlevel.checkpoint()
 
 
-class _Talk:
-    """One connection's use of a context. It keeps what OpenSSL wants to say last, which Trio does not send."""
+class Talk:
+    """One connection's use of a context. It keeps what OpenSSL wants to say last, which Trio does not send; and without
+    Trio's stream it reads and writes what is short and whole. `is_new`: the stream has not sent anything after the
+    handshake, of which it holds back the last piece until then."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
-        self._context, self.outgoing = context, ssl.MemoryBIO()
+        self._context, self.incoming, self.outgoing = context, ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._made: ssl.SSLObject
+        self.is_new = True
 
     def wrap_bio(
         self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server_side: bool, server_hostname: str | None
     ) -> ssl.SSLObject:
-        self.outgoing = outgoing
-        return self._context.wrap_bio(incoming, outgoing, server_side, server_hostname)
+        self.incoming, self.outgoing = incoming, outgoing
+        self._made = self._context.wrap_bio(incoming, outgoing, server_side, server_hostname)
+        return self._made
+
+    def is_quiet(self) -> bool:
+        """Nothing has come that was not read, and nothing is to be sent."""
+        return not (self._made.pending() or self.incoming.pending or self.outgoing.pending)
+
+    def opened(self, received: bytes, most: int) -> bytes:
+        """What the peer says with the bytes that came; nothing when it takes the stream to find out."""
+        self.incoming.write(received)
+        try:
+            return self._made.read(most)
+        except ssl.SSLError:  # more is needed, or it is the end, which is met again
+            return b""
+
+    def sealed(self, data: bytes) -> bytes:
+        """The bytes that say `data`."""
+        self._made.write(data)
+        return self.outgoing.read()
 
 
-async def secured(stream: trio.SocketStream, context: ssl.SSLContext) -> "trio.SSLStream[KeptOpen] | None":
+async def secured(stream: trio.SocketStream, context: ssl.SSLContext) -> "tuple[trio.SSLStream[KeptOpen], Talk] | None":
     """TLS over `stream`, after the handshake. None: it failed, of which the peer has been told.
 
     Closing it says so to the peer, and leaves `stream` open. A peer that ends without such a word has broken off.
     """
-    talk = _Talk(context)
+    talk = Talk(context)
     made = trio.SSLStream(KeptOpen(stream), cast(ssl.SSLContext, talk), server_side=True)
     try:
         await made.do_handshake()
@@ -188,4 +210,4 @@ async def secured(stream: trio.SocketStream, context: ssl.SSLContext) -> "trio.S
     with suppress(OSError):  # there is none on a unix socket, or the peer went
         # nothing is sent now that would tell the peer that its last word has come, and many wait 40 ms for that
         stream.setsockopt(IPPROTO_TCP, TCP_QUICKACK, 1)
-    return made
+    return made, talk

@@ -131,7 +131,7 @@ def test_the_application_knows_of_it(secure: Server, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(secure.app, "asgi_app", noted)
     # then it is so for requests on the short way, on hypercorn's, and for websockets
-    secure.ask("GET", "/healthz")
+    secure.ask("GET", "/openapi.json")
     secure.ask("HEAD", "/healthz")
     talk(secure, [OPEN])[1].close()
     assert seen == [("http", "https"), ("http", "https"), ("websocket", "wss")]

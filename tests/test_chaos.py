@@ -2,9 +2,11 @@
 hand: for longer."""
 
 import csv
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -34,6 +36,22 @@ def test_ten_kills_leave_nothing_lost_doubled_or_unexplained() -> None:
     assert chaos.stdout.count("processes were alive") == 10
     assert "\nfaults: kill 10\n" in chaos.stdout
     assert ", seed 7: 0 faults\n" in chaos.stdout
+
+
+@linux
+@pytest.mark.slow
+def test_a_load_of_many_runs_is_held_against_the_records(program: Callable[[str], str]) -> None:
+    program("cc")
+    small = ("--faults", "kill", "--kills", 2, "--alive", 3, "--jobs", 8)
+    chaos = script("chaos", *small, "--rate", 200, "--minutes", 0.2, "--seed", 9, "--table")
+    assert chaos.returncode == 0, chaos.stdout + chaos.stderr
+    told = re.search(r"\nload: 200 runs/s asked for; ([\d,]+) ran in (\d+) s", chaos.stdout)
+    assert told is not None, chaos.stdout
+    assert int(told[2]) >= 12
+    # a busy machine runs fewer; what did not run is in the table, and explained
+    assert int(told[1].replace(",", "")) > 200
+    assert f"\n| load | {told[1].replace(',', '')} | " in chaos.stdout
+    assert ", seed 9: 0 faults\n" in chaos.stdout
 
 
 @linux

@@ -19,7 +19,7 @@ USED_BY_SERVICES = (
 )
 PROGRAMS = (
     *("supervisord", "openssl", "curl", "h2load", "nginx", "caddy", "redis-server", "mariadbd", "postgres", "chromium"),
-    *("logrotate", "systemd-analyze", "promtool", "faketime"),
+    *("logrotate", "systemd-analyze", "promtool", "faketime", "cc"),
 )
 GO = """#!/bin/bash
 echo "$PWD $*" >>"$GO_CALLS"

@@ -1,76 +1,70 @@
-"""What is measured: a server of Kala's HTTP API as a process of its own, or a peer that is driven by lines."""
+"""What is measured, behind the same few questions: a daemon of any kind, one with an HTTP API, and Kala's."""
 
 import http.client
 import json
 import os
 import signal
-import socket
+import ssl
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from benchmarks.tools import HERE, Answers, Tools, environment, free_port, request, rfc3339
+
+ROOT = HERE.parent.parent
+MARK = "@@@@@@@@"
+"""In a job's words: its number, in eight digits."""
+Body = dict[str, Any]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
+def far() -> float:
+    """A day on which nothing measured here is still on."""
+    return time.time() + 300 * 86_400
 
 
-def rfc3339(seconds: float) -> str:
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{whole}.{int(seconds % 1 * 1e6):06d}+00:00"
+class Contender:
+    """A daemon in `folder`. What is to be run is a command, or an address to call; both may have a `MARK`."""
 
+    title: str
+    steps: frozenset[str]
+    """The names of those steps that it can be asked to take."""
+    makes = 400
+    """Jobs a second that it takes at least, on a busy machine."""
 
-class Sink:
-    """Receives a datagram from each run: (id, when it started)."""
-
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
-        self._socket.bind(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        self.got: list[tuple[str, float]] = []
-        threading.Thread(target=self._receive, daemon=True).start()
-
-    def _receive(self) -> None:
-        while True:
-            one, at = self._socket.recv(512).decode().split()
-            self.got.append((one, float(at)))
-
-    def wait(self, count: int, deadline: float) -> list[tuple[str, float]]:
-        """What has come when there are `count`, or at the deadline (wall clock)."""
-        while len(self.got) < count and time.time() < deadline:
-            time.sleep(0.05)
-        return list(self.got)
-
-
-class Server:
-    """A server of the HTTP API. `command` has `{port}` and `{dir}` for what changes."""
-
-    def __init__(self, command: Sequence[str], folder: Path) -> None:
-        self.command, self.folder = command, folder
+    def __init__(self, tools: Tools, folder: Path) -> None:
+        self.tools, self.folder = tools, folder
         self.port = 0
-        self.process: subprocess.Popen[bytes]
+        self.process: subprocess.Popen[Any]
+
+    # What each kind says.
 
     def start(self, jobs: int = 0, seconds: float = 400) -> float:
-        """Seconds from the start of the process to the first answer that tells of so many jobs."""
-        self.port = free_port()
-        words = [word.format(port=self.port, dir=self.folder) for word in self.command]
-        began = time.monotonic()
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(words, cwd=self.folder, stdout=log, stderr=log)
-        while time.monotonic() - began < seconds:
-            try:
-                status, body = self.call("GET", "/api/v1/stats/")
-                if status == 200 and body["Stats"]["jobs"] >= jobs:
-                    return time.monotonic() - began
-            except OSError:
-                pass
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.005)
-        raise SystemExit(f"{words[0]} did not start:\n{(self.folder / 'log').read_text()[-2000:]}")
+        """Seconds from the start of the process until it tells of so many jobs."""
+        raise NotImplementedError
+
+    def make_far(self, count: int) -> Answers:
+        """So many jobs for a day far off, one at a time, over 16 connections where it has any."""
+        raise NotImplementedError
+
+    def make_batch(self, count: int) -> None:
+        """As `make_far`, in the fastest way there is."""
+        self.make_far(count)
+
+    def make_due(self, count: int, run: str, when: float) -> None:
+        """So many jobs, each of them once, at one moment."""
+        raise NotImplementedError
+
+    def make_sparse(self, count: int, run: str, first: float, gap: float) -> None:
+        """So many jobs, each of them once, one after another."""
+        raise NotImplementedError
+
+    def make_each(self, count: int, run: str, first: float) -> None:
+        """So many jobs, each of them every second from then on."""
+        raise NotImplementedError
+
+    # What is the same for all.
 
     def stop(self) -> float:
         """Seconds from TERM to the end of the process."""
@@ -79,68 +73,17 @@ class Server:
         try:
             self.process.wait(120)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            self.kill()
         return time.monotonic() - began
 
-    def connection(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
 
-    def call(
-        self, method: str, path: str, body: object = None, over: http.client.HTTPConnection | None = None
-    ) -> tuple[int, dict]:
-        connection = over or self.connection()
-        connection.request(
-            method, path, None if body is None else json.dumps(body), {"Content-Type": "application/json"}
-        )
-        answer = connection.getresponse()
-        data = answer.read()
-        if over is None:
-            connection.close()
-        return answer.status, json.loads(data) if data[:1] == b"{" else {}
-
-    def create(self, jobs: Iterator[dict], connections: int = 16) -> tuple[list[float], float]:
-        """Create all over kept connections. Returns when each was answered, and when that began (monotonic)."""
-        return self._spread(connections, lambda connection: self._create_some(jobs, connection))
-
-    def _create_some(self, jobs: Iterator[dict], connection: http.client.HTTPConnection) -> Iterator[float]:
-        while (job := self._next(jobs)) is not None:
-            status, answer = self.call("POST", "/api/v1/job/", job, connection)
-            if status != 201:
-                raise SystemExit(f"not created: {status} {answer}")
-            yield time.monotonic()
-
-    _lock = threading.Lock()
-
-    def _next(self, jobs: Iterator[dict]) -> dict | None:
-        with self._lock:
-            return next(jobs, None)
-
-    def get(self, path: str, seconds: float, connections: int = 16) -> float:
-        """Requests a second."""
-        until = time.monotonic() + seconds
-
-        def some(connection: http.client.HTTPConnection) -> Iterator[float]:
-            while time.monotonic() < until:
-                self.call("GET", path, None, connection)
-                yield time.monotonic()
-
-        ends, began = self._spread(connections, some)
-        return len(ends) / (max(ends) - began)
-
-    def _spread(
-        self, connections: int, work: Callable[[http.client.HTTPConnection], Iterator[float]]
-    ) -> tuple[list[float], float]:
-        ends: list[float] = []
-        threads = [
-            threading.Thread(target=lambda: ends.extend(list(work(self.connection())))) for _ in range(connections)
-        ]
-        began = time.monotonic()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return sorted(ends), began
+    def close(self) -> None:
+        """End it at once if it is there, and what it needs besides."""
+        if getattr(self, "process", None) is not None and self.process.poll() is None:
+            self.kill()
 
     def memory(self) -> float:
         """Resident, MB."""
@@ -154,24 +97,142 @@ class Server:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def spawn(self, command: Sequence[object], env: Mapping[str, str], **streams: Any) -> None:
+        with (self.folder / "log").open("ab") as log:
+            streams = {"stdout": log, **streams}
+            self.process = subprocess.Popen([*map(str, command)], cwd=self.folder, stderr=log, env=env, **streams)
 
-class Peer:
-    """A peer that is driven by lines on its standard input, each answered with one."""
+    def wait_until(self, condition: Callable[[], bool], began: float, seconds: float) -> float:
+        """Seconds since `began` (monotonic) when it holds."""
+        while time.monotonic() - began < seconds:
+            try:
+                if condition():
+                    return time.monotonic() - began
+            except OSError:
+                pass  # it does not listen yet
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.005)
+        raise SystemExit(f"{self.title} did not start:\n{(self.folder / 'log').read_text()[-2000:]}")
 
-    def __init__(self, command: Sequence[str]) -> None:
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def ask(self, line: str) -> float:
-        """Seconds until it was answered."""
-        if self._process.stdin is None or self._process.stdout is None:
-            raise SystemExit("the peer has no pipes")
+class Web(Contender):
+    """One with an HTTP API. `command` has `{port}` and `{dir}` for what changes."""
+
+    create_path: str
+    one_path: str
+    """With `{}` for what the answer to a creation calls `id_member`."""
+    id_member = "id"
+    stats_path: str
+    list_path: str
+
+    def __init__(self, tools: Tools, folder: Path, command: Sequence[str], env: Mapping[str, str] | None = None):
+        super().__init__(tools, folder)
+        self.command, self.env = command, environment(**(env or {}))
+        self.headers: dict[str, str] = {}
+        self.tls = False
+
+    def job(self, name: str, run: str, schedule: str) -> Body:
+        raise NotImplementedError
+
+    def jobs(self) -> int:
+        """How many it tells of. `OSError`, or less than 0: it does not answer yet."""
+        raise NotImplementedError
+
+    def once(self, when: float) -> str:
+        raise NotImplementedError
+
+    def every_second(self, first: float) -> str:
+        raise NotImplementedError
+
+    def start(self, jobs: int = 0, seconds: float = 400) -> float:
+        self.port = free_port()
         began = time.monotonic()
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        if not self._process.stdout.readline():
-            raise SystemExit("the peer has ended")
-        return time.monotonic() - began
+        self.spawn([word.format(port=self.port, dir=self.folder) for word in self.command], self.env)
+        return self.wait_until(lambda: self.jobs() >= jobs, began, seconds)
 
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait()
+    def call(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        answer, data = self.answer(method, path, body)
+        return answer.status, data
+
+    def answer(self, method: str, path: str, body: bytes | None = None) -> tuple[http.client.HTTPResponse, bytes]:
+        place = "127.0.0.1", self.port
+        connection = http.client.HTTPConnection(*place, timeout=600)
+        if self.tls:
+            unchecked = ssl._create_unverified_context()
+            connection = http.client.HTTPSConnection(*place, timeout=600, context=unchecked)
+        try:
+            connection.request(method, path, body, {"Content-Type": "application/json", **self.headers})
+            answer = connection.getresponse()
+            return answer, answer.read()
+        finally:
+            connection.close()
+
+    def create(self, body: Body) -> str:
+        """Its id."""
+        status, data = self.call("POST", self.create_path, json.dumps(body).encode())
+        if status not in (200, 201):
+            raise SystemExit(f"{self.title}: not created: {status} {data[:300]!r}")
+        return str(json.loads(data)[self.id_member])
+
+    def create_many(self, body: Body, count: int) -> Answers:
+        return self.tools.load(self.port, request("POST", self.create_path, self.headers, body), count=count)
+
+    def make_far(self, count: int) -> Answers:
+        return self.create_many(self.job(f"job-{MARK}", "/bin/true", self.once(far())), count)
+
+    def make_due(self, count: int, run: str, when: float) -> None:
+        if count == 1:
+            self.create(self.job("due", run, self.once(when)))
+        else:
+            self.create_many(self.job(f"due-{MARK}", run, self.once(when)), count)
+
+    def make_sparse(self, count: int, run: str, first: float, gap: float) -> None:
+        for number in range(count):
+            words = run.replace(MARK, f"{number:08d}")
+            self.create(self.job(f"sparse-{number}", words, self.once(first + number * gap)))
+
+    def make_each(self, count: int, run: str, first: float) -> None:
+        self.create_many(self.job(f"each-{MARK}", run, self.every_second(first)), count)
+
+
+class Kala(Web):
+    """This project's daemon, or the original's, which has the same API."""
+
+    create_path = "/api/v1/job/"
+    list_path = "/api/v1/job/"
+    one_path = "/api/v1/job/{}/"
+    stats_path = "/api/v1/stats/"
+    title = "Kala"
+    steps = frozenset({"create", "batch", "read", "secure", "list", "due", "remote", "sparse", "rate", "grid", "size"})
+
+    def job(self, name: str, run: str, schedule: str) -> Body:
+        if run.startswith("http:"):
+            remote = {"url": run, "method": "GET"}
+            return {"name": name, "type": 1, "remote_properties": remote, "schedule": schedule}
+        return {"name": name, "command": run, "schedule": schedule}
+
+    def once(self, when: float) -> str:
+        return f"R0/{rfc3339(when)}/PT1H"
+
+    def every_second(self, first: float) -> str:
+        return f"R/{rfc3339(first)}/PT1S"
+
+    def jobs(self) -> int:
+        status, data = self.call("GET", self.stats_path)
+        return int(json.loads(data)["Stats"]["jobs"]) if status == 200 else -1
+
+    def make_batch(self, count: int) -> None:
+        """All in one request."""
+        self.send_batch(self.far_lines(count))
+
+    def far_lines(self, count: int) -> bytes:
+        when = rfc3339(far())
+        lines = (f'{{"name": "job {n}", "command": "/bin/true", "schedule": "R/{when}/P1D"}}\n' for n in range(count))
+        return "".join(lines).encode()
+
+    def send_batch(self, lines: bytes) -> None:
+        """None of them may be refused."""
+        status, data = self.call("POST", "/api/v1/job/batch/", lines)
+        if status != 200 or b'"error"' in data:
+            raise SystemExit(f"a batch was refused: {status} {data[:300]!r}")

@@ -111,6 +111,19 @@ class Daemon:
             return None
         return str(answer["id"]) if status == 201 else None
 
+    def create_many(self, jobs: Sequence[dict[str, object]]) -> list[str]:
+        """Their ids. Raises `Died` when one was not made."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("POST", "/api/v1/job/batch/", "\n".join(map(json.dumps, jobs)).encode())
+            answer = connection.getresponse()
+            lines = [json.loads(line) for line in answer.read().splitlines()]
+        finally:
+            connection.close()
+        if answer.status != 200 or not all("id" in line for line in lines):
+            raise Died(f"not all of {len(jobs)} jobs were made: {answer.status} {lines[:2]}")
+        return [str(line["id"]) for line in lines]
+
     def clock(self) -> float:
         """What it takes for the time."""
         now = str(self.call("GET", "/api/v1/node/")[1]["now"])

@@ -2,6 +2,7 @@
 
 import http.client
 import random
+import subprocess
 import sys
 import threading
 import time
@@ -46,12 +47,17 @@ POLICIES: dict[str, dict[str, object]] = {
 }
 
 
+LOAD = "load"
+"""What stands for a policy with the jobs of `Jobs.load`."""
+
+
 class Jobs:
     """Makes jobs and, while the daemon lives and dies, more of them. What was answered with 201 is in `promised`;
     `notify` is where failures are posted."""
 
     def __init__(self, daemon: Daemon, seed: int, ledger: Path, worker: Path, notify: str) -> None:
         self.daemon, self.random, self.notify = daemon, random.Random(seed), notify
+        self.ledger, self.folder = ledger, worker.parent
         self.command = f"{sys.executable} -S -E {worker} {ledger}"
         self.promised: list[str] = []
         self.cancelled: set[str] = set()  # runs whose cancelling was answered with 202
@@ -85,6 +91,24 @@ class Jobs:
             if other is not None:
                 both: dict[str, object] = {"parent_jobs": [parent, other], "parents_mode": "all"}
                 self.keep(self.job(f"child of both {number}", "parents_mode: all", **both))
+
+    def load(self, rate: int) -> None:
+        """So many jobs that run every second, spread over it, each of a small program. Raises `Died`."""
+        stamp = self.folder / "stamp"
+        source = Path(__file__).with_name("stamp.c")
+        subprocess.run(["cc", "-O2", "-static", "-o", str(stamp), str(source)], check=True)
+        first = round((time.time() + 5) * 1_000_000)
+        command, labels = f"{stamp} {self.ledger}", {"policy": LOAD}
+        jobs: list[dict[str, object]] = [
+            {
+                "name": f"load {number}",
+                "command": command,
+                "schedule": f"R/{rfc3339(first + number * 1_000_000 // rate)}/PT1S",
+                "labels": labels,
+            }
+            for number in range(rate)
+        ]
+        self.promised += self.daemon.create_many(jobs)
 
     def schedule(self) -> str:
         start = rfc3339(round((time.time() + self.random.uniform(1, 4)) * 1_000_000))

@@ -1,9 +1,12 @@
 """What ran, by a file that every process wrote to, held against what the records say."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
+from sys import intern
 
 from chaotic.faults import AHEAD, LIMITS, Strike
+from chaotic.jobs import LOAD
 
 from kala import ledger
 from kala.clock import rfc3339
@@ -14,6 +17,8 @@ from kala.states import COUNTED, NOT_RUN, State
 FAILED = (State.FAILED, State.TIMED_OUT)
 SETTLED = 2.0
 """Seconds that an end may take to be durable on a busy machine: a run whose process was over so long is not lost."""
+PAGE = 1_000
+"""Runs that are read from the history at a time."""
 TRIED = 10.0
 """Seconds that a start may take to be tried there: an attempt that could not be started has the moment before."""
 
@@ -33,27 +38,35 @@ class Verdict:
         self.faults: list[str] = []
         self.not_started = 0  # attempts
         self.promised, self.cancelled, self.strikes, self.notices = promised, cancelled, strikes, notices
-        self.lines: dict[tuple[str, int], list[float]] = defaultdict(list)
-        self.where: dict[str, str] = {}
+        self.lines: dict[tuple[str, int], list[float]] = {}
+        self.where: dict[str, tuple[str, str, str]] = {}  # a job, a moment and a trigger, by the run's id
         self.over: dict[tuple[str, int], float] = {}
-        for line in (folder / "ledger").read_text().splitlines():
-            if line.startswith("over "):
-                _, run_id, attempt, at = line.split()
-                self.over[run_id, int(attempt)] = float(at)
-                continue
-            run_id, attempt, job_id, scheduled_for, trigger, at = line.split()
-            self.lines[run_id, int(attempt)].append(float(at))
-            self.where[run_id] = f"{job_id} {scheduled_for} {trigger}"
+        with (folder / "ledger").open() as file:
+            self._read(file)
         driver.open()
         self.records: dict[str, Record] = {s.key: decode_record(s.value) for s in driver.load("job")}
         self.ended: dict[str, Run] = {}
-        query: RunQuery | None = RunQuery(limit=100)
+        query: RunQuery | None = RunQuery(limit=PAGE)
         while query is not None:
             page = driver.runs(query)
-            self.ended |= {run.id: run for run in page.runs}
-            query = RunQuery(limit=100, after=page.next) if page.next else None
+            self.ended.update((run.id, run) for run in page.runs)
+            query = RunQuery(limit=PAGE, after=page.next) if page.next else None
         driver.close()
         self.open = {run.id: run for record in self.records.values() for run in record.open}
+
+    def _read(self, ledger: Iterable[str]) -> None:
+        """A million lines are read: what is in several of them is kept once."""
+        attempts: dict[str, tuple[str, int]] = {}
+        for line in ledger:
+            words = line.split()
+            if words[0] == "over":
+                _, run_id, attempt, at = words
+                self.over[attempts.get(f"{run_id} {attempt}") or (run_id, int(attempt))] = float(at)
+                continue
+            run_id, attempt, job_id, scheduled_for, trigger, at = words
+            key = attempts.setdefault(f"{run_id} {attempt}", (run_id, int(attempt)))
+            self.lines.setdefault(key, []).append(float(at))
+            self.where[run_id] = intern(job_id), scheduled_for, intern(trigger)
 
     def fault(self, text: str) -> None:
         self.faults.append(text)
@@ -77,17 +90,17 @@ class Verdict:
             run = self.ended.get(run_id) or self.open.get(run_id)
             reruns = run is not None and self.records[run.job_id].job.on_lost == "rerun"
             if len(times) > 1 and not reruns:
-                self.fault(f"attempt {attempt} of run {run_id} ran {len(times)} times ({self.where[run_id]})")
-        occurrences = Counter(where for run_id, where in self.where.items() if where.endswith(" schedule"))
+                self.fault(f"attempt {attempt} of run {run_id} ran {len(times)} times ({' '.join(self.where[run_id])})")
+        occurrences = Counter(where for where in self.where.values() if where[2] == "schedule")
         for where, count in occurrences.items():
             if count > 1:
-                self.fault(f"an occurrence has {count} runs: {where}")
+                self.fault(f"an occurrence has {count} runs: {' '.join(where)}")
 
     def nothing_unknown(self) -> None:
         """The records know of every run that ran."""
         for run_id, where in self.where.items():
             if run_id not in self.ended and run_id not in self.open:
-                self.fault(f"run {run_id} ran, and no record knows it ({where})")
+                self.fault(f"run {run_id} ran, and no record knows it ({' '.join(where)})")
 
     def attempts_agree(self) -> None:
         """Every attempt in the records has run, and every one that ran is in the records, or was lost or is on."""
@@ -217,6 +230,23 @@ class Verdict:
             for occurrence in (want - have) + (have - want):
                 times = have[occurrence]
                 self.fault(f"occurrence {rfc3339(occurrence)} of job {record.id} is in {times} records")
+
+    def load(self, rate: int) -> str:
+        """What was asked for, and what ran of it."""
+        seconds: Counter[int] = Counter()
+        for (run_id, _), times in self.lines.items():
+            record = self.records.get(self.where[run_id][0])
+            if record is not None and (record.job.labels or {}).get("policy") == LOAD:
+                seconds.update(map(int, times))
+        if not seconds:
+            return f"load: {rate:,} runs/s asked for; nothing ran"
+        first, last = min(seconds), max(seconds)
+        by_second = sorted(seconds[second] for second in range(first + 1, last))  # whole ones
+        ran = sum(seconds.values())
+        return (
+            f"load: {rate:,} runs/s asked for; {ran:,} ran in {last - first + 1} s, {ran / (last - first + 1):,.0f}/s"
+            f" with all faults; in the middle second {by_second[len(by_second) // 2]:,}, in the best {by_second[-1]:,}"
+        )
 
     def table(self) -> str:
         """By policy: processes, and what became of runs and occurrences."""

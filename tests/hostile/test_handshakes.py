@@ -38,13 +38,13 @@ async def all_ended(address: tuple[str, int], answers: dict[str, bytes]) -> None
             nursery.start_soon(ended, address, case, answers)
 
 
-def healthy(address: tuple[str, int], ca: str) -> bool:
-    """Whether somebody who does speak TLS is answered."""
+def healthy(address: tuple[str, int], ca: str, path: str = "/healthz") -> bool:
+    """Whether somebody who does speak TLS is answered, and well."""
     with (
         socket.create_connection(address, timeout=DEADLINE) as plain,
         ssl.create_default_context(cafile=ca).wrap_socket(plain, server_hostname="localhost") as secured,
     ):
-        secured.sendall(get(b"/healthz", b"Connection: close"))
+        secured.sendall(get(path.encode(), b"Connection: close"))
         return secured.recv(65_536).startswith(b"HTTP/1.1 200")
 
 
@@ -57,7 +57,7 @@ def test_handshakes_that_are_none(tmp_path: Path) -> None:
         kala.start(ready=False)
         parts = urlsplit(kala.url)
         address = str(parts.hostname), int(parts.port or 0)
-        wait_for(lambda: healthy(address, made.ca), kala.log)
+        wait_for(lambda: healthy(address, made.ca, "/readyz"), kala.log)  # it has its database open
         before = figures(kala.pid)
         # when all of these come at once, then each is closed, and none has an answer but an alert of TLS
         answers: dict[str, bytes] = {}

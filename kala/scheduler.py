@@ -60,7 +60,7 @@ class Scheduler:
         *,
         max_runs: int,
         limits: Iterable[LabelLimit] = (),
-        room: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+        room: Callable[[bool], Awaitable[None]] | None = None,
         post: Post | None = None,
     ) -> None:
         self._store, self._clock, self._lease = store, clock, lease

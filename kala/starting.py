@@ -25,14 +25,15 @@ class Claimed(NamedTuple):
 
 class Starting:
     """Owns the claimed runs that have no task yet. `attempts` is the life of one that starts; when nothing is to start
-    any more, it is started all the same, and gives the run back. `room` returns when it makes sense to start more."""
+    any more, it is started all the same, and gives the run back. `room(more)` returns when it makes sense to start
+    others; `more`: there are such."""
 
     def __init__(
         self,
         clock: Clock,
         tasks: Tasks,
         attempts: Callable[[str, Run, Line], Awaitable[None]],
-        room: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+        room: Callable[[bool], Awaitable[None]] | None = None,
     ) -> None:
         self._clock, self._tasks, self._attempts, self._room = clock, tasks, attempts, room
         self._moments: dict[Moment, list[Claimed]] = {}  # those whose moment is to come
@@ -69,6 +70,6 @@ class Starting:
             for _ in range(min(AT_ONCE, len(self._ready))):
                 self._tasks.nursery.start_soon(self._attempts, *self._ready.popleft())
             await trio.lowlevel.checkpoint()  # these run now
-            if not self._tasks.stopping:
-                await self._room()
+            if self._room is not None:
+                await self._room(bool(self._ready) and not self._tasks.stopping)
         self._are_starting = False

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 import outcome
-import trio
 
 from kala import ledger
 from kala.admission import Admission, Begin
@@ -48,7 +47,7 @@ class Turns:
         *,
         max_runs: int,
         limits: Iterable[LabelLimit] = (),
-        room: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+        room: Callable[[bool], Awaitable[None]] | None = None,
     ) -> None:
         self._store, self._clock, self._hub, self._lease = store, clock, hub, lease
         self._attempt, self._tasks = attempt, tasks

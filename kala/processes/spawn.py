@@ -32,7 +32,7 @@ ROOM = 32  # children that wait to be started by a thread; more wait where they 
 BURST = 4  # starts between two looks at the children that are on
 LINGER = 0.002  # seconds between two deliveries: one waking of Trio's thread serves many
 AT_ONCE = 32  # reports in a delivery: what follows from an end takes Trio's thread a tenth of a millisecond
-BUSY_LINGER = 0.25  # the same while children wait to be started: starts go before what follows from ends
+BUSY_LINGER = 0.5  # the same while children wait to be started: starts go before what follows from ends
 YOUNG = 0.05  # seconds before a child is worth a pidfd: most end sooner, and are seen by their pipe's end
 GRACE = 0.5  # seconds to read what is left when the pipe outlives the leader
 TICK = 0.02  # seconds between two looks for ended children that have no pidfd
@@ -68,6 +68,7 @@ class Spawner:
         self._heard, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
         self._asleep = False
+        self._more = False  # others follow those in the queue
         self._wanted_room: tuple[trio.lowlevel.TrioToken, trio.Event] | None = None
         self._attended: dict[int, Attended] = {}  # by descriptor
         self._calls.watch(self._heard)
@@ -76,13 +77,20 @@ class Spawner:
     def submit(self, child: Child) -> None:
         """Start it, soon. Its `on_start` and `on_end` are called in the Trio thread that calls this."""
         self._queue.append((trio.lowlevel.current_trio_token(), child))
+        self._rouse()
+
+    def _rouse(self) -> None:
+        """Let the thread look again at what it waits for."""
         if self._asleep:
             self._asleep = False
             with suppress(BlockingIOError):  # a full pipe wakes as well
                 os.write(self._wake, b"\0")
 
-    async def wait_room(self) -> None:
-        """Return when fewer than `ROOM` children wait to be started. For one task."""
+    async def wait_room(self, more: bool) -> None:
+        """Return when fewer than `ROOM` children wait to be started. `more`: others follow. For one task."""
+        self._more, had_more = more, self._more
+        if had_more and not more:
+            self._rouse()  # ends wait no longer
         while len(self._queue) >= ROOM:
             event = trio.Event()
             self._wanted_room = trio.lowlevel.current_trio_token(), event
@@ -127,10 +135,12 @@ class Spawner:
         while self._lingering and self._lingering[0].until <= now:
             if (attended := self._lingering.popleft()).pipe >= 0:
                 self._close_pipe(attended)
-        busy = self._queue and not self._is_delivering
-        if self._reports and self._delivered + (BUSY_LINGER if busy else LINGER) <= now:
+        if self._reports and self._delivered + self._linger() <= now:
             self._delivered = now
             self._deliver()
+
+    def _linger(self) -> float:
+        return BUSY_LINGER if (self._queue or self._more) and not self._is_delivering else LINGER
 
     def _patience(self) -> float | None:
         self._asleep = True
@@ -141,7 +151,7 @@ class Spawner:
 
     def _next(self) -> Iterator[float]:
         if self._reports:
-            yield self._delivered + LINGER
+            yield self._delivered + self._linger()
         if self._young:
             yield self._young[0].child.started + YOUNG
         if self._ticking:
@@ -295,7 +305,7 @@ def submit(child: Child) -> None:
     next(threads()).submit(child)
 
 
-async def wait_room() -> None:
-    """Return when further children would not wait long for their start. For one task."""
+async def wait_room(more: bool) -> None:
+    """Return when further children would not wait long for their start. `more`: others follow. For one task."""
     for spawner in _all:
-        await spawner.wait_room()
+        await spawner.wait_room(more)

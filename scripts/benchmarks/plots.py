@@ -9,7 +9,7 @@ from benchmarks.results import Results
 from benchmarks.tools import QUANTILES, number
 from chaotic.svg import COLOURS, GRID, document, line, nice, text
 
-WIDTH, LEFT, RIGHT = 760, 70, 20
+WIDTH, LEFT, RIGHT = 760, 70, 32
 Series = Mapping[str, Sequence[tuple[float, float]]]
 
 

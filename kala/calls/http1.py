@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import time
+from contextlib import suppress
 from typing import NamedTuple
 
 import h11
@@ -148,12 +149,17 @@ class Connection:
             if self._tls is not None:
                 data = bytes(await self._tls.receive_some(CHUNK))
             else:
-                await wait_readable(self._socket)
-                data = self._socket.recv(CHUNK)
+                data = await self._received()
         except BROKEN as error:
             raise Lost(reason(error)) from error
         self.heard = self.heard or bool(data)
         return data
+
+    async def _received(self) -> bytes:
+        while True:
+            await wait_readable(self._socket)
+            with suppress(BlockingIOError):  # what made it readable may turn out to be damaged
+                return self._socket.recv(CHUNK)
 
     def reusable(self) -> bool:
         """Whether another request can follow."""

@@ -1,0 +1,51 @@
+"""Starts go before ends: what has ended is told when nothing waits to be started any more."""
+
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+import trio
+from processes import command
+
+from kala.processes import spawn
+
+HELD = 60.0
+"""Seconds that ends would wait: longer than this takes in any case."""
+
+
+def is_dead(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_ends_wait_while_others_are_to_be_started_and_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spawn, "BUSY_LINGER", HELD)
+    spawner = spawn.Spawner()
+    monkeypatch.setattr(spawn, "_spawners", cycle([spawner]))
+    monkeypatch.setattr(spawn, "_all", [spawner])
+    file, ended = tmp_path / "pid", trio.Event()
+
+    async def one() -> None:
+        await command("/bin/sh", "-c", f"echo $$ > {file}.new && mv {file}.new {file}")
+        ended.set()
+
+    async def main() -> None:
+        await command("/bin/true")  # which is told, so that the next one has to wait
+        # given others that are to be started, and a process that ends meanwhile
+        await spawn.wait_room(True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one)
+            with trio.fail_after(30):
+                while not (file.exists() and is_dead(int(file.read_text()))):
+                    await trio.sleep(0.01)
+            # then nobody is told of it
+            await trio.sleep(20 * spawn.LINGER)
+            assert not ended.is_set()
+            # until all have been started: then at once
+            await spawn.wait_room(False)
+            with trio.fail_after(HELD / 4):
+                await ended.wait()
+
+    trio.run(main)

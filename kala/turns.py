@@ -6,13 +6,13 @@ from functools import partial
 
 import outcome
 
-from kala import ledger
+from kala import events, ledger
 from kala.admission import Admission, Begin
 from kala.beginning import Beginning
 from kala.clock import Clock, Moment
 from kala.errors import JobNotFound, KalaError, Kept, Stale, StoreRefused, StoreUnavailable
 from kala.hub import Hub
-from kala.job import Attempt, Record, Run
+from kala.job import Attempt, Record, Run, replace
 from kala.lease import Lease
 from kala.ledger import Change
 from kala.logs import fields
@@ -272,7 +272,10 @@ class Turns:
         record = self._store.roster.get(job_id)
         started = self._starts[run.id]
         job = None if record is None else record.job
-        self._hub.publish_nowait([ledger.start_event(started, run, job)])
+        told = ledger.event_of(events.RUN_STARTED, started, replace(run, state=State.RUNNING), job)
+        self._hub.publish_nowait(
+            [replace(told, started=started, duration=None, error="", attempt=len(run.attempts) + 1)]
+        )
         try:
             if record is None:
                 raise JobNotFound(job_id)

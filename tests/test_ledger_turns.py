@@ -242,13 +242,3 @@ def test_epsilon_does_not_hold_up_a_first_attempt_or_one_that_was_cut_off() -> N
     for waits in (run("c", state=WAITING, reason="overlap"), cut_off):
         change = begin(record(definition, cursor=at(9), open=(waits,)), "c")
         assert lines(change.record.open) == ["schedule 0 claimed"]
-
-
-@pytest.mark.parametrize("before", [0, 2])
-def test_a_start_is_told_as_the_run_is_but_for_what_belongs_to_earlier_attempts(before: int) -> None:
-    ended = tuple(attempt(State.FAILED, number=number) for number in range(1, before + 1))
-    one = replace(run("r"), attempts=ended, due=at(3), reason="why", parent_run="p")
-    told = ledger.start_event(at(9), one, job())
-    as_it_is = ledger.event_of(events.RUN_STARTED, at(9), replace(one, state=State.RUNNING), job())
-    assert told == replace(as_it_is, started=at(9), duration=None, error="", attempt=before + 1)
-    assert ledger.start_event(at(9), one, None) == replace(told, job_name="")

@@ -38,7 +38,7 @@ def test_ends_wait_while_others_are_to_be_started_and_no_longer(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(one)
             with trio.fail_after(30):
-                while not (file.exists() and is_dead(int(file.read_text()))):
+                while not (file.exists() and is_dead(int(file.read_text()))):  # noqa: ASYNC110  # it is not ours to tell
                     await trio.sleep(0.01)
             # then nobody is told of it
             await trio.sleep(20 * spawn.LINGER)

@@ -36,7 +36,6 @@ from kala.ledger.change import (
     next_up,
     overlap_of,
     plan_of,
-    start_event,
 )
 from kala.ledger.claims import LATE, catch_up, claim
 from kala.ledger.ends import advance, end_attempt, retries
@@ -94,7 +93,6 @@ __all__ = [
     "put_off",
     "retries",
     "start",
-    "start_event",
     "still_owing",
     "take_over",
 ]

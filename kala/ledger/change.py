@@ -6,7 +6,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from msgspec import Struct
 
-from kala import events, schedule
+from kala import schedule
 from kala.clock import SECOND, Moment
 from kala.events import Event
 from kala.job import Job, Output, Record, Run, replace
@@ -145,24 +145,6 @@ def event_of(kind: str, at: Moment, run: Run, job: Job | None) -> Event:
         until=run.until,
         count=run.count,
         error=run.attempts[-1].error if run.attempts else "",
-        job_name="" if job is None else job.name,
-    )
-
-
-def start_event(at: Moment, run: Run, job: Job | None) -> Event:
-    """The next attempt of a claimed run starts."""
-    return Event(
-        events.RUN_STARTED,
-        at,
-        job=run.job_id,
-        run=run.id,
-        state=State.RUNNING.value,
-        reason=run.reason,
-        scheduled_for=run.scheduled_for,
-        due=run.due,
-        trigger=run.trigger.value,
-        started=at,
-        attempt=len(run.attempts) + 1,
         job_name="" if job is None else job.name,
     )
 

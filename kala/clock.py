@@ -10,6 +10,8 @@ from functools import lru_cache
 
 import trio
 
+from kala.alarm import sleep_exactly
+
 Moment = int
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -24,10 +26,14 @@ class Clock:
         """The present moment, in microseconds."""
         return time.time_ns() // 1_000
 
-    async def sleep_until(self, moment: Moment) -> None:
-        """Return at `moment` by the wall clock (at once when it has passed), whatever happens to that clock."""
-        while (left := (moment - self.now()) / SECOND) > 0:  # noqa: ASYNC110  # no event tells of the wall clock
-            await trio.sleep(min(left, SLICE))
+    async def sleep_until(self, moment: Moment, *, exactly: bool = False) -> None:
+        """Return at `moment` by the wall clock (at once when it has passed), whatever happens to that clock. `exactly`:
+        not up to a millisecond later."""
+        while (left := (moment - self.now()) / SECOND) > 0:  # no event tells of the wall clock
+            if exactly and left <= SLICE:
+                await sleep_exactly(left)
+            else:
+                await trio.sleep(min(left, SLICE))
 
 
 class TrioClock(Clock):
@@ -45,7 +51,7 @@ class TrioClock(Clock):
     def step(self, seconds: float) -> None:
         self._offset += round(seconds * SECOND)
 
-    async def sleep_until(self, moment: Moment) -> None:
+    async def sleep_until(self, moment: Moment, *, exactly: bool = False) -> None:
         while (left := (moment - self.now()) / SECOND) > 0:  # noqa: ASYNC110  # it may have been stepped meanwhile
             await trio.sleep(left)
 

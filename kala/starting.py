@@ -54,7 +54,7 @@ class Starting:
 
     async def _ring(self, moment: Moment) -> None:
         with self._tasks.until_stopping():
-            await self._clock.sleep_until(moment)
+            await self._clock.sleep_until(moment, exactly=True)
         self._ready += self._moments.pop(moment)
         self._start_soon()
 

@@ -1,5 +1,6 @@
 """Starts go before ends: what has ended is told when nothing waits to be started any more."""
 
+import sys
 from itertools import cycle
 from pathlib import Path
 
@@ -43,9 +44,11 @@ def test_ends_wait_while_others_are_to_be_started_and_no_longer(
             # then nobody is told of it
             await trio.sleep(20 * spawn.LINGER)
             assert not ended.is_set()
+            assert sys.getswitchinterval() == pytest.approx(spawn.HASTY)
             # until all have been started: then at once
             await spawn.wait_room(False)
             with trio.fail_after(HELD / 4):
                 await ended.wait()
+            assert sys.getswitchinterval() == pytest.approx(spawn.CALM)
 
     trio.run(main)

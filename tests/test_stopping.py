@@ -1,13 +1,18 @@
 """Stopping, and going on with a new start on the same database."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import trio
+from weather import Weather
 from world import START, Act, World, every, moments, simulated
 
 from kala.clock import TrioClock
+from kala.drivers.contract import Element
 from kala.drivers.memory import MemoryDriver
 from kala.errors import Stopping
-from kala.job import Attempt, Job, Record, Run
+from kala.job import Attempt, Job, Record, Run, decode_record
 from kala.states import State, Trigger
 from kala.stop import Stop
 
@@ -101,6 +106,34 @@ async def test_what_was_claimed_while_the_lease_was_not_valid_starts_when_it_is(
         await world.until(31)
         assert world.starts() == pytest.approx([30], abs=0.2)
         assert world.history(job)[0].state is State.SUCCEEDED
+
+
+@simulated
+async def test_a_run_whose_beginning_is_on_its_way_to_the_database_at_the_stop_waits_again() -> None:
+    async def slowly(function: Callable[..., Any], *arguments: Any) -> Any:
+        answer = function(*arguments)
+        await trio.sleep(0.5)
+        return answer
+
+    driver = Weather()
+    world = World(driver, TrioClock(START), in_thread=slowly)
+
+    def stop_at_a_claim(batch: list[Element]) -> bool:
+        records = [decode_record(element.value) for element in batch if element.value is not None]
+        if any(run.state is State.CLAIMED for record in records for run in record.open):
+            world.scheduler.stop_starting()
+        return False
+
+    async with world.up():
+        job = await world.create("job", Act(1), schedule=every("PT1H", first=900))
+        # given a run whose beginning is being written when the daemon is told to stop
+        driver.strike = stop_at_a_claim
+        await world.service.start(job)
+        await world.until(5)
+        assert world.scheduler.stopping
+    # then it was not started, and waits for the next start
+    assert world.started == []
+    assert [run.state for run in world.record(job).open] == [State.WAITING]
 
 
 @simulated

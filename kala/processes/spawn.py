@@ -10,6 +10,7 @@ Needs a POSIX system with `waitid`; epoll, pidfds and glibc's `posix_spawn` are 
 import os
 import select
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -27,8 +28,8 @@ from kala.processes.programs import Entries
 from kala.processes.syscalls import Syscalls, has_pidfds, new_calls
 from kala.tail import CHUNK
 
-THREADS = 2  # two overlap in waiting for exec; measured on two cores
-ROOM = 32  # children that wait to be started by a thread; more wait where they cost less, and keep their order
+THREADS = 4  # they overlap in waiting for exec and for the interpreter's lock; measured on two cores
+ROOM = 16  # children that wait to be started by a thread; more wait where they cost less, and keep their order
 BURST = 4  # starts between two looks at the children that are on
 LINGER = 0.002  # seconds between two deliveries: one waking of Trio's thread serves many
 AT_ONCE = 32  # reports in a delivery: what follows from an end takes Trio's thread a tenth of a millisecond
@@ -36,6 +37,10 @@ BUSY_LINGER = 0.5  # the same while children wait to be started: starts go befor
 YOUNG = 0.05  # seconds before a child is worth a pidfd: most end sooner, and are seen by their pipe's end
 GRACE = 0.5  # seconds to read what is left when the pipe outlives the leader
 TICK = 0.02  # seconds between two looks for ended children that have no pidfd
+
+CALM, HASTY = sys.getswitchinterval(), 0.0005
+"""Seconds that a thread waits for the interpreter's lock until it asks for it; the latter while many children wait to
+be started: for each, its thread has to have it back from a busy event loop."""
 
 Report = tuple[trio.lowlevel.TrioToken, Callable[[], None]]
 
@@ -307,5 +312,6 @@ def submit(child: Child) -> None:
 
 async def wait_room(more: bool) -> None:
     """Return when further children would not wait long for their start. `more`: others follow. For one task."""
+    sys.setswitchinterval(HASTY if more else CALM)
     for spawner in _all:
         await spawner.wait_room(more)

@@ -26,7 +26,7 @@ class VirtualClock(Clock, trio.abc.Clock):
     def now(self) -> Moment:
         return self._now
 
-    async def sleep_until(self, moment: Moment, stop: Stop | None = None) -> None:
+    async def sleep_until(self, moment: Moment, stop: Stop | None = None, *, exactly: bool = False) -> None:
         """Return at `moment`, or when `stop` is asked to stop."""
         if moment <= self._now:
             return

@@ -87,8 +87,15 @@ class Contender:
 
     def memory(self) -> float:
         """Resident, MB."""
+        return self._memory("VmRSS")
+
+    def most_memory(self) -> float:
+        """The most that was resident since the start, MB."""
+        return self._memory("VmHWM")
+
+    def _memory(self, name: str) -> float:
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS"):
+            if line.startswith(name):
                 return int(line.split()[1]) / 1024
         return 0.0
 

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 
 from benchmarks.databases import Ours
@@ -20,6 +20,8 @@ ASKED = 1_600, 4_000
 SECONDS = 10.0
 PROBED = 10_000
 """Of so many it is told whether the daemon answers meanwhile."""
+ORIGINS = 100
+"""So many calls go to so many origins, fewer to one."""
 SLOW_MAKER = 1_000
 """More jobs than these a contender without connections is not asked to make for one moment."""
 
@@ -41,14 +43,18 @@ def due(count: int, *, remote: bool) -> Step:
         if isinstance(contender, Apscheduler) and count > SLOW_MAKER:
             return
         with ExitStack() as stack:
-            calls = stack.enter_context(closing(HttpSink(contender.tools, sink))) if remote else None
-            run = f"{calls.url}/{MARK}" if calls is not None else f"{contender.tools.ping} {sink.port} {MARK}"
+            runs = [f"{contender.tools.ping} {sink.port} {MARK}"]
+            if remote:
+                calls = HttpSink(contender.tools, sink, ORIGINS if count >= PROBED else 1)
+                stack.enter_context(closing(calls))
+                runs = [f"{url}/{MARK}" for url in calls.urls]
             if count == 1:
-                late = [late for turn in range(5) for late in at_once(contender, found, sink, run, "", 1, turn)]
+                late = [late for turn in range(5) for late in at_once(contender, found, sink, runs, "", 1, turn)]
                 found.add(f"one {'call' if remote else 'job'} due: p50, ms", part(late, 0.5))
                 return
             what = f"{count:,} {'calls' if remote else 'jobs'} due at once"
-            late = at_once(contender, found, sink, run, what, count, 0)
+            what += f" to {len(runs)} origins" if len(runs) > 1 else ""
+            late = at_once(contender, found, sink, runs, what, count, 0)
             found.add(f"{what}: p50, ms", part(late, 0.5))
             found.add(f"{what}: p99, ms", part(late, 0.99))
             found.curve(what, curve(late))
@@ -57,17 +63,20 @@ def due(count: int, *, remote: bool) -> Step:
 
 
 def at_once(
-    contender: Contender, found: Found, sink: Sink, run: str, what: str, count: int, before: int
+    contender: Contender, found: Found, sink: Sink, runs: Sequence[str], what: str, count: int, before: int
 ) -> list[float]:
-    """How late each of so many was, in ms, when `before` have come already."""
+    """How late each of so many was, in ms, when `before` have come already. They share these `runs` evenly."""
     when = float(round(time.time() + (1.5 if count == 1 else max(5, count / contender.makes))))
-    contender.make_due(count, run, when)
+    for run in runs:
+        contender.make_due(count // len(runs), run, when)
     if time.time() > when:
         raise SystemExit(f"{count} jobs took longer to create than was thought")
     time.sleep(max(0.0, when - 0.5 - time.time()))
     probe = Probe(contender) if isinstance(contender, Kala) and count >= PROBED else None
-    used = contender.cpu()
+    used, memory = contender.cpu(), contender.memory()
     got = sink.wait(before + count, when + max(20, count / 50))[before:]
+    if len(runs) > 1:
+        found.add(f"{what}: memory more than before, MB", contender.most_memory() - memory)
     if count > 1:
         time.sleep(1)  # they end
         found.add(f"{what}: processor time of the daemon for each, µs", (contender.cpu() - used) / count * 1e6)

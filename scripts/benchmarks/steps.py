@@ -1,5 +1,6 @@
 """The steps that ask over HTTP or weigh the daemon: creates, reads, lists, and what so many jobs cost."""
 
+import json
 import time
 from collections.abc import Callable
 from threading import Event, Thread
@@ -20,25 +21,30 @@ LISTED = 50
 
 
 class Probe:
-    """Asks for the daemon's figures every 20 ms over one connection: how long it does not answer, in ms."""
+    """Asks for the daemon's figures, and makes a job, every 20 ms, one after the other: how long each takes, in ms."""
 
     def __init__(self, daemon: Kala) -> None:
         self._daemon, self._over = daemon, Event()
-        self.took: list[float] = []
+        self._body = json.dumps(daemon.job("meanwhile", "/bin/true", daemon.once(far()))).encode()
+        self.took: dict[str, list[float]] = {"GET /stats/": [], "a create": []}
         self._thread = Thread(target=self._ask, daemon=True)
         self._thread.start()
 
     def _ask(self) -> None:
+        asked = (("GET", self._daemon.stats_path, None), ("POST", self._daemon.create_path, self._body))
         while not self._over.wait(0.02):
-            began = time.monotonic()
-            self._daemon.call("GET", self._daemon.stats_path)
-            self.took.append((time.monotonic() - began) * 1e3)
+            for took, question in zip(self.took.values(), asked, strict=True):
+                began = time.monotonic()
+                self._daemon.call(*question)
+                took.append((time.monotonic() - began) * 1e3)
 
     def close(self, found: Found, what: str) -> None:
         self._over.set()
         self._thread.join()
-        found.add(f"GET /stats/ during {what}: p50, ms", part(self.took, 0.5))
-        found.add(f"GET /stats/ during {what}: longest, ms", max(self.took))
+        for name, took in self.took.items():
+            found.add(f"{name} during {what}: p50, ms", part(took, 0.5))
+            found.add(f"{name} during {what}: p99, ms", part(took, 0.99))
+            found.add(f"{name} during {what}: longest, ms", max(took))
 
 
 def create(contender: Contender, found: Found) -> None:

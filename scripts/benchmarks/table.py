@@ -12,12 +12,12 @@ OURS, FLOOR = "Kala", "the floor"
 EVEN = 0.1
 """What differs by no more is called even."""
 GROUPS = {
-    "creates": r"creates|a create|time of the last tenth|claims",
+    "creates": r"creates|a create[: ](?!during)|time of the last tenth|claims",
     "reads": r"GET of",
     "lists": r"whole list|page of|search",
-    "lateness": r"(?!GET).* due|one job every",
+    "lateness": r"(?!.* during ).* due|one job every",
     "runs": r"most runs|a run, |drift",
-    "meanwhile": r"GET /stats/ during",
+    "meanwhile": r"(GET /stats/|a create) during",
 }
 """By section, how names of figures begin."""
 HEADLINES = (

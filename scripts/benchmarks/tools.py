@@ -154,14 +154,13 @@ class Sink:
 
 
 class HttpSink:
-    """What remote jobs call, in a process of its own; it tells a `Sink` of each call."""
+    """What remote jobs call, in a process of its own, by so many `origins`; it tells a `Sink` of each call."""
 
-    def __init__(self, tools: Tools, sink: Sink) -> None:
-        self._process = subprocess.Popen(
-            [tools.path("httpsink"), str(sink.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+    def __init__(self, tools: Tools, sink: Sink, origins: int = 1) -> None:
+        command = [str(tools.path("httpsink")), str(sink.port), str(origins)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
-        self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
+        self.urls = [f"http://127.0.0.1:{port}" for port in self._process.stdout.readline().split()]
 
     def close(self) -> None:
         self._process.communicate()  # it ends with its input

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -22,7 +24,7 @@ from benchmarks.databases import Ours, inherited
 from benchmarks.results import Results
 from benchmarks.short import REFERENCE, has_fallen
 from benchmarks.table import standing, write
-from benchmarks.tools import Sink, Tools, request
+from benchmarks.tools import HttpSink, Sink, Tools, request
 from benchmarks.trouble import COMMIT_MS, LINE_MS, OPEN, Connections, SlowDisk, SlowLine
 
 from kala.drivers.server import Server
@@ -110,6 +112,33 @@ def test_what_is_behind_is_told_as_what_is_ahead(tmp_path: Path) -> None:
     for picture in pictures:
         words = [one.text for one in ElementTree.parse(picture).iter("{http://www.w3.org/2000/svg}text")]
         assert {"Kala", "the original"} <= set(words)
+
+
+def test_each_figure_is_in_the_table_of_its_kind(tmp_path: Path) -> None:
+    names = {
+        "creates": "a create in a batch: processor time of the daemon, µs",
+        "lateness": "20 calls due at once to 2 origins: p99, ms",
+        "runs": "a run, 5 asked for a second: commits",
+        "meanwhile": "a create during 20 jobs due at once: longest, ms",
+    }
+    results, document = Results(), tmp_path / "speed.md"
+    for name in names.values():
+        results.column("Kala").add(name, 1.0)
+    document.write_text("".join(f"<!-- bench: {section} -->\n<!-- /bench -->\n" for section in names))
+    write(document, results)
+    found = re.findall(
+        r"<!-- bench: (\w+) -->.*?\n\| (?!\|)([^|]+) \| 1 \|\n<!-- /bench", document.read_text(), re.DOTALL
+    )
+    assert dict(found) == names
+
+
+def test_every_origin_that_calls_go_to_answers(tools: Tools) -> None:
+    with closing(Sink()) as sink, closing(HttpSink(tools, sink, 3)) as calls:
+        for number, url in enumerate(calls.urls):
+            with urllib.request.urlopen(f"{url}/{number}", timeout=30) as answer:
+                assert answer.read() == b"ok"
+        told = sink.wait(3, time.time() + 30)
+    assert sorted(one for one, _ in told) == ["0", "1", "2"]
 
 
 def test_what_is_unknown_is_named() -> None:

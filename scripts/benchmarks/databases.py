@@ -24,6 +24,7 @@ from kala.drivers import driver_class
 from kala.drivers.contract import Driver, Element
 from kala.drivers.sqlite import SqliteDriver
 
+COMMITS = "kala_commit_duration_seconds_count"
 TURN, TURNS = 1.0, 3  # seconds of the one, then of the other; so often
 
 
@@ -37,6 +38,10 @@ class Ours(Kala):
         trouble = trouble or Trouble(tools)
         super().__init__(tools, folder, command, {"PYTHONPATH": str(tree), **trouble.environment()})
         self.database, self._trouble = database, trouble
+        if trouble.title:
+            self.makes = 100
+        elif database == "sqlite":
+            self.makes = 2_000
         self.service: Service | None = None
         self.title = title_of(database) + (", before" if tree != ROOT else "")
         self.title += f", {trouble.title}" if trouble.title else ""
@@ -71,6 +76,11 @@ class Ours(Kala):
         made = certificates(folder)
         self.tls = True
         self.command = [*self.command, f"--tls-cert={made.server}", f"--tls-key={made.server_key}"]
+
+    def commits(self) -> int:
+        """Of the store, since its start."""
+        told = self.call("GET", "/metrics")[1].decode()
+        return next(int(line.split()[1]) for line in told.splitlines() if line.startswith(COMMITS))
 
     def close(self) -> None:
         self._trouble.end()

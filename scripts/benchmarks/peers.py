@@ -104,6 +104,11 @@ class Contender:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def written(self) -> int:
+        """Bytes that it has had the disk write so far."""
+        lines = Path(f"/proc/{self.process.pid}/io").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("write_bytes"))
+
     def spawn(self, command: Sequence[object], env: Mapping[str, str], **streams: Any) -> None:
         with (self.folder / "log").open("ab") as log:
             streams = {"stdout": log, **streams}

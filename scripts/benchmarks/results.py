@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import statistics
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -66,4 +67,7 @@ def machine() -> str:
         platform.machine(),
     )
     cores = len(os.sched_getaffinity(0))
-    return f"{cores} cores ({model}), Linux {platform.release()}, {system}, Python {platform.python_version()}"
+    python = platform.python_version()
+    if "--enable-optimizations" not in (sysconfig.get_config_var("CONFIG_ARGS") or ""):
+        python += " built without optimizations"
+    return f"{cores} cores ({model}), Linux {platform.release()}, {system}, Python {python}"

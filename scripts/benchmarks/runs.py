@@ -103,14 +103,19 @@ def rate(asked: int) -> Step:
         first = float(round(time.time() + (16 if isinstance(contender, Apscheduler) else 8)))
         contender.make_each(asked, f"{contender.tools.ping} {sink.port} {MARK}", first)
         time.sleep(max(0.0, first + 2 - time.time()))
-        ran, before, began = len(sink.got), contender.cpu(), time.time()
-        probe = Probe(contender) if isinstance(contender, Ours) else None
+        ours = contender if isinstance(contender, Ours) else None
+        commits = ours.commits() if ours is not None else 0
+        ran, written, before, began = len(sink.got), contender.written(), contender.cpu(), time.time()
+        probe = Probe(ours) if ours is not None else None
         time.sleep(SECONDS)
         ran, took = len(sink.got) - ran, time.time() - began
+        used, written = contender.cpu() - before, contender.written() - written
         found.add(f"most runs, {asked:,} asked for, /s", ran / took)
-        used = (contender.cpu() - before) / max(ran, 1) * 1e6
-        found.add(f"a run, {asked:,} asked for a second: processor time of the daemon, µs", used)
-        if probe is not None:
+        about = f"a run, {asked:,} asked for a second"
+        found.add(f"{about}: processor time of the daemon, µs", used / max(ran, 1) * 1e6)
+        found.add(f"{about}: written to the disk, KB", written / max(ran, 1) / 1e3)
+        if ours is not None and probe is not None:
+            found.add(f"{about}: commits", (ours.commits() - commits) / max(ran, 1))
             probe.close(found, f"{asked:,} runs asked for a second")
 
     return with_sink(start)

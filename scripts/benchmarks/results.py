@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import statistics
-import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,4 @@ def machine() -> str:
         platform.machine(),
     )
     cores = len(os.sched_getaffinity(0))
-    python = platform.python_version()
-    if "--enable-optimizations" not in (sysconfig.get_config_var("CONFIG_ARGS") or ""):
-        python += " built without optimizations"
-    return f"{cores} cores ({model}), Linux {platform.release()}, {system}, Python {python}"
+    return f"{cores} cores ({model}), Linux {platform.release()}, {system}, Python {platform.python_version()}"

@@ -16,16 +16,9 @@ version_of() {
     "$1" -c 'import sys; v = sys.version_info[:2]; print("%d.%d" % v); sys.exit(not (3, 11) <= v <= (3, 13))' 2>/dev/null
 }
 
-# Prints how long a fixed piece of work takes an interpreter that can make environments, in microseconds.
-pace_of() {
-    "$1" -c 'import ensurepip, timeit
-print(round(min(timeit.repeat("sum(range(100_000))", number=1, repeat=9)) * 1e6))' 2>/dev/null
-}
-
-# Sets $python to a suitable interpreter: the first that is found, unless another is much faster. One that was built
-# without optimizations, as pyenv builds them, takes twice as long for the same work as that of a distribution.
+# Sets $python to a suitable interpreter.
 choose_python() {
-    local candidate pace best=
+    local candidate
     if [ -n "${KALA_PYTHON:-}" ]; then
         case $KALA_PYTHON in
             [0-9]*) set -- "python$KALA_PYTHON" "${PYENV_ROOT:-${HOME:-}/.pyenv}/versions/$KALA_PYTHON"*/bin/python ;;
@@ -39,18 +32,12 @@ choose_python() {
         say "KALA_PYTHON: $KALA_PYTHON is not an interpreter that can be started here, of Python 3.11, 3.12 or 3.13"
         exit 2
     fi
-    python=
-    for candidate in python3 python3.13 python3.12 python3.11 /usr/bin/python3; do
+    for candidate in python3 python3.13 python3.12 python3.11; do
         if version_of "$candidate" >/dev/null; then
-            python=${python:-$candidate}
-            if pace=$(pace_of "$candidate") && { [ -z "$best" ] || [ $((pace * 4)) -lt $((best * 3)) ]; }; then
-                python=$candidate best=$pace
-            fi
+            python=$candidate
+            return
         fi
     done
-    if [ -n "$python" ]; then
-        return
-    fi
     say "Python 3.11, 3.12 or 3.13 is needed, and none was found: KALA_PYTHON can name one"
     exit 2
 }
@@ -65,7 +52,7 @@ environment() {
             venv=$clone/.venv-$version
         fi
         if ! version_of "$venv/bin/python" >/dev/null; then
-            say "making $venv with $python, which is Python $version"
+            say "making $venv with Python $version"
             rm -rf "$venv"
             "$python" -m venv "$venv" || {
                 rm -rf "$venv"

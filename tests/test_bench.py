@@ -21,6 +21,7 @@ from tests.daemon_process import ROOT
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from benchmarks.databases import Ours, inherited
+from benchmarks.peers import far
 from benchmarks.results import Results
 from benchmarks.short import REFERENCE, has_fallen
 from benchmarks.table import standing, write
@@ -185,6 +186,20 @@ def test_a_load_that_is_refused_is_no_figure(tools: Tools, tmp_path: Path) -> No
     try:
         with pytest.raises(SystemExit, match="of 5 answers were no success"):
             tools.load(ours.port, request("GET", "/api/v1/job/none/"), count=5, connections=1)
+    finally:
+        ours.close()
+
+
+@pytest.mark.slow
+def test_commits_and_bytes_written_are_counted(tools: Tools, tmp_path: Path) -> None:
+    ours = Ours(tools, tmp_path / "data")
+    ours.folder.mkdir()
+    ours.start()
+    try:
+        commits, written = ours.commits(), ours.written()
+        ours.create_many(ours.job("far", "true", ours.once(far())), 40)
+        assert 3 <= ours.commits() - commits <= 40  # by 16 connections: several share one
+        assert ours.written() >= written
     finally:
         ours.close()
 

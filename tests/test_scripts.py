@@ -270,25 +270,6 @@ def test_an_interpreter_that_is_not_there(tmp_path: Path, python: str, said: str
     assert not (clone / ".venv").exists()
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "chosen"),
-    [
-        ("echo 9000", "echo 1", "python3.12"),  # much faster
-        ("echo 1", "echo 9000", "python3"),
-        ("echo 10", "echo 8", "python3"),  # about as fast
-        ("exit 1", "echo 1", "python3.12"),  # makes no environments
-    ],
-)
-def test_an_interpreter_that_is_much_faster_is_preferred(tmp_path: Path, first: str, second: str, chosen: str) -> None:
-    for name, version, pace in ("python3", "3.11", first), ("python3.12", "3.12", second):
-        fake = tmp_path / name
-        fake.write_text(f'#!/bin/sh\ncase "$2" in *timeit*) {pace} ;; *) echo {version} ;; esac\n')
-        fake.chmod(0o755)
-    script = f'set -euo pipefail; . "{ROOT}/scripts/environment.sh"; PATH={tmp_path}; choose_python; echo "$python"'
-    said = subprocess.run(["bash", "-c", script], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
-    assert said.stdout.strip() == chosen, said.stderr
-
-
 @pytest.mark.slow
 def test_a_fresh_clone_runs_a_job(tmp_path: Path) -> None:
     # given a clone in a folder of its own, and its script, started elsewhere

@@ -80,7 +80,7 @@ class Ours(Kala):
     def commits(self) -> int:
         """Of the store, since its start."""
         told = self.call("GET", "/metrics")[1].decode()
-        return next(int(line.split()[1]) for line in told.splitlines() if line.startswith(COMMITS))
+        return next(round(float(line.split()[1])) for line in told.splitlines() if line.startswith(COMMITS))
 
     def close(self) -> None:
         self._trouble.end()

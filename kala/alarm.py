@@ -19,7 +19,7 @@ def _has_timers() -> bool:
     return sys.platform.startswith("linux") and SPEC.size == 32 and hasattr(ctypes.CDLL(None), "timerfd_create")
 
 
-_libc = ctypes.PyDLL(None, use_errno=True) if _has_timers() else None  # neither call blocks: the lock is kept
+_libc = ctypes.PyDLL(None) if _has_timers() else None  # neither call blocks: the lock is kept
 
 
 async def sleep_exactly(seconds: float) -> None:

@@ -7,7 +7,9 @@ are sent only to what is not reaped: none meets a process id that has been given
 Needs a POSIX system with `waitid`; epoll, pidfds and glibc's `posix_spawn` are used where there are such.
 """
 
+import errno
 import os
+import resource
 import select
 import signal
 import sys
@@ -35,6 +37,7 @@ LINGER = 0.002  # seconds between two deliveries: one waking of Trio's thread se
 AT_ONCE = 32  # reports in a delivery: what follows from an end takes Trio's thread a tenth of a millisecond
 BUSY_LINGER = 0.5  # the same while children wait to be started: starts go before what follows from ends
 YOUNG = 0.05  # seconds before a child is worth a pidfd: most end sooner, and are seen by their pipe's end
+SPARED = 16  # descriptors that are left to others: without one, the database cannot take what became of runs
 GRACE = 0.5  # seconds to read what is left when the pipe outlives the leader
 TICK = 0.02  # seconds between two looks for ended children that have no pidfd
 
@@ -62,6 +65,8 @@ class Spawner:
     def __init__(self, launch: Launch | None = None, calls: Syscalls | None = None, *, pidfds: bool = True) -> None:
         self._launch, self._calls, self._null = launch or new_launch(), calls or new_calls(), null_device()
         self._pidfds = pidfds and has_pidfds()
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._ceiling = sys.maxsize if most == resource.RLIM_INFINITY else most - SPARED
         self._queue: deque[tuple[trio.lowlevel.TrioToken, Child]] = deque()
         self._reports: list[Report] = []
         self._delivered, self._is_delivering = 0.0, False  # when last, and whether not all of them
@@ -172,6 +177,8 @@ class Spawner:
         pipe = end = -1
         try:
             pipe, end = calls.pipe()
+            if end >= self._ceiling:  # a new one has the lowest number that is free
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             child.started = time.monotonic()
             errors = end if child.errors is None else child.errors
             if child.confinement is None:
@@ -218,12 +225,15 @@ class Spawner:
             return
         if self._pidfds:
             try:
-                attended.pidfd = os.pidfd_open(attended.child.pid)
+                pidfd = os.pidfd_open(attended.child.pid)
             except OSError:  # no descriptor is left: the tick does as well
-                pass
-            else:
-                self._attended[attended.pidfd] = attended
-                self._calls.watch(attended.pidfd)
+                pidfd = -1
+            if pidfd >= self._ceiling:
+                self._calls.close(pidfd)
+            elif pidfd >= 0:
+                attended.pidfd = pidfd
+                self._attended[pidfd] = attended
+                self._calls.watch(pidfd)
                 return
         self._ticking.add(attended)
 

@@ -1,14 +1,19 @@
 """Starts go before ends: what has ended is told when nothing waits to be started any more."""
 
+import errno
+import os
+import resource
 import sys
 from itertools import cycle
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 from processes import command
 
 from kala.processes import spawn
+from kala.processes.programs import SENTENCES
 
 HELD = 60.0
 """Seconds that ends would wait: longer than this takes in any case."""
@@ -52,3 +57,41 @@ def test_ends_wait_while_others_are_to_be_started_and_no_longer(
             assert sys.getswitchinterval() == pytest.approx(spawn.CALM)
 
     trio.run(main)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_descriptors_are_left_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened: list[int] = []
+
+    async def sleeper() -> None:
+        await command("/bin/sleep", "600")
+
+    async def main() -> None:
+        # given a limit that leaves some for runs
+        open_now = [int(name) for name in os.listdir("/proc/self/fd")]
+        limit = max(open_now) + spawn.SPARED + 20
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        spawner = spawn.Spawner()
+        monkeypatch.setattr(spawn, "_spawners", cycle([spawner]))
+        monkeypatch.setattr(spawn, "_all", [spawner])
+        async with trio.open_nursery() as nursery:
+            # when there are more than it allows, each of which gets a second one later
+            for _ in range(limit - len(open_now)):
+                nursery.start_soon(sleeper)
+            await trio.testing.wait_all_tasks_blocked()
+            with trio.fail_after(30):
+                attempt, _ = await command("/bin/sleep", "600")
+                assert attempt.error == SENTENCES[errno.EMFILE]
+                while spawner._young:  # noqa: ASYNC110  # it is not ours to tell
+                    await trio.sleep(0.01)
+            # then the database, say, can have what it needs
+            opened.extend(os.open("/dev/null", os.O_RDONLY) for _ in range(spawn.SPARED))
+            nursery.cancel_scope.cancel()
+
+    try:
+        trio.run(main)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in opened:
+            os.close(fd)

@@ -133,6 +133,9 @@ def create(path: Path) -> sqlite3.Connection:
     except OSError as error:
         raise StoreRefused(f"{path}: its folder cannot be made or read ({error.strerror})") from error
     connection = connect(path, cache=32_768)
+    # What a statement would undo, should it fail, goes to a temporary file otherwise, several in a second: that takes a
+    # descriptor and room on a disk which is not the database's.
+    connection.execute("pragma temp_store = memory")
     if new:
         path.chmod(0o600)
     return connection

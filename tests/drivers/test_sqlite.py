@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -366,6 +367,25 @@ def fills_the_disk(driver: Driver, make_room: Callable[[], object], size: int) -
     stored = {each.key for each in driver.load("job")}
     assert stored == {"a", *(f"fill {number}" for number in range(written + 1))}
     assert len(kept(driver)) >= written + 1
+
+
+def test_a_batch_needs_no_further_descriptor(driver: SqliteDriver) -> None:
+    # given batches whose pages are more than SQLite would undo in memory
+    for first in 0, 1_000:
+        done(driver.commit([put(f"{first + number:05}", 1, b"x" * 500) for number in range(1_000)]))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    filled: list[int] = []
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+        with pytest.raises(OSError, match="Too many open files"):
+            while True:
+                filled.append(os.open("/dev/null", os.O_RDONLY))
+        # when no descriptor is left, then one is committed as ever
+        done(driver.commit([put(f"{number:05}", 2, b"y" * 600) for number in range(0, 2_000, 2)]))
+    finally:
+        for fd in filled:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_lock_of_another_process_is_unavailable_for_writes_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

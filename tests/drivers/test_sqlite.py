@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -377,7 +377,7 @@ def test_a_batch_needs_no_further_descriptor(driver: SqliteDriver) -> None:
     filled: list[int] = []
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
-        with pytest.raises(OSError, match="Too many open files"):
+        with suppress(OSError):  # the limit
             while True:
                 filled.append(os.open("/dev/null", os.O_RDONLY))
         # when no descriptor is left, then one is committed as ever

@@ -1,14 +1,23 @@
 """Fixtures of tests in a browser: `window`, a tab on the page of `kala`, and what makes more of them."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
-from daemon_process import KalaProcess
+from daemon_process import DEADLINE, KalaProcess
 from missing import missing
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from .window import AXE, Window, chromium, violations
+
+expect.set_options(timeout=DEADLINE * 1_000)
+
+
+@pytest.fixture
+def start_kala(start_kala: Callable[..., KalaProcess]) -> Callable[..., KalaProcess]:
+    """As elsewhere, but what is left on at a stop is ended at once: nothing waits for it."""
+    return partial(start_kala, "--drain", "0")
 
 
 @pytest.fixture(scope="package")

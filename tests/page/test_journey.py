@@ -179,6 +179,16 @@ def test_a_view_that_cannot_be_loaded_says_so_and_can_be_tried_again(window: Win
     expect(page.get_by_role("heading", level=1, name="Week")).to_be_visible()
 
 
+def test_an_answer_that_is_cut_off_is_none(window: Window) -> None:
+    window.go()
+    fault = window.evaluate_module(
+        "base.js",
+        """(m) => m.decoded(new Response(new ReadableStream({ pull: (to) => to.error(new TypeError("cut")) })))
+            .catch((fault) => [fault instanceof m.Fault, fault.message])""",
+    )
+    assert fault == [True, "the daemon does not answer"]
+
+
 def test_a_bug_in_what_is_read_again_is_told(window: Window) -> None:
     window.go()
     window.evaluate_module(

@@ -96,6 +96,19 @@ def test_logging_out(window: Window, guarded: Guarded) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Log in")
 
 
+def test_a_daemon_that_is_away_is_told(window: Window, guarded: Guarded) -> None:
+    page = window.page
+    page.goto(f"{guarded.url}/login/")
+    log_in(window, guarded.secret(Role.RUN))
+    window.wait_live()
+    page.goto(f"{guarded.url}/login/")
+    out = page.get_by_role("button", name="Log out")
+    expect(out).to_be_visible()
+    guarded.kill()
+    out.click()
+    expect(page.get_by_role("alert")).to_have_text("The daemon does not answer.")
+
+
 @pytest.mark.parametrize(
     "wanted", ["https://evil.example/", "//evil.example/", "javascript:alert(1)", "\\\\evil.example"]
 )

@@ -64,6 +64,8 @@ def test_all_of_it_is_on_the_screen(
     page = window.go("wall")
     expect(page.get_by_role("heading", name="Running now: 10")).to_be_visible()
     expect(page.get_by_role("application", name=re.compile("failed 10"))).to_be_visible()
+    for place in range(3):
+        expect(page.locator(".now-rows").nth(place).locator("> *").nth(5)).to_be_attached()
     assert page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]") == [
         width,
         height,
@@ -101,5 +103,5 @@ def test_it_is_accessible(window: Window, check_accessible: Callable[[Window], N
     start(window.kala, window.kala.create(name="long", command="sleep 600"))
     start(window.kala, window.kala.create(name="bad", command="false"))
     expect(page.get_by_role("heading", name="Running now: 1")).to_be_visible()
-    expect(page.get_by_role("link", name="bad")).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="failed").get_by_role("link", name="bad")).to_be_visible()
     check_accessible(window)

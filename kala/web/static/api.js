@@ -52,12 +52,12 @@ async function faultOf(response) {
   try {
     body = JSON.parse(text);
   } catch {
-    body = null; // a proxy's own page, say
+    // a proxy's own page, say
   }
   return new Fault(response.status, body?.error ?? `the server answered ${response.status}`, body?.fields ?? {}, body);
 }
 
-async function decoded(response) {
+export async function decoded(response) {
   const text = await heard(response.text());
   return text ? JSON.parse(text) : null;
 }

@@ -18,6 +18,7 @@ function say(text) {
   if (text) token.select();
 }
 
+const away = () => say("The daemon does not answer.");
 const session = (options) => fetch(new URL("api/v1/session/", ROOT), options);
 
 // Who is here already, if anybody.
@@ -30,13 +31,10 @@ async function showWho() {
   out.hidden = !name;
   if (!response.ok) return;
   who.textContent = tokens ? `You are here as ${name}, with the role ${role}.` : "No token is needed here.";
-  out.onclick = async () => {
-    await session({ method: "DELETE" });
-    location.reload();
-  };
+  out.onclick = () => session({ method: "DELETE" }).then(() => location.reload(), away);
 }
 
-showWho().catch(() => say("The daemon does not answer."));
+showWho().catch(away);
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -58,7 +56,7 @@ form.addEventListener("submit", async (event) => {
     const body = await response.json().catch(() => ({}));
     say((body.error ?? `The server answered ${response.status}`) + (wait ? `: try again in ${wait} s.` : "."));
   } catch {
-    say("The daemon does not answer.");
+    away();
   } finally {
     button.disabled = false;
   }

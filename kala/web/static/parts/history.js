@@ -1,6 +1,6 @@
 // The runs of a job, as a list of pages and as all that is to be drawn, kept up to date without reading all of it again.
 
-import { ms, now, OPEN, reader, request } from "../base.js";
+import { decoded, ms, now, OPEN, reader, request } from "../base.js";
 
 const PAGE = 20;
 const PORTION = 1000; // runs in an answer
@@ -34,7 +34,7 @@ export function history(id, { signal, onFault, told }) {
   // While the database is away an answer has only what is open: it is stale.
   async function read(query) {
     const response = await request("GET", "/run/", { query: { job: id, ...query }, signal });
-    return { ...(await response.json()), stale: response.headers.has("Kala-Stale") };
+    return { ...(await decoded(response)), stale: response.headers.has("Kala-Stale") };
   }
 
   // Two answers may come in the wrong order: what has ended stays so.

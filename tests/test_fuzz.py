@@ -15,9 +15,9 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(find_spec("atheris") is None, reason="atheris is not installed, or not made for this Python"),
 ]
-SECONDS = 15
+SECONDS = 8
 TARGETS = 11
-FEWEST_INPUTS, FEWEST_PLACES = 500, 50  # a tenth of what a busy machine tries; half of what the smallest target reaches
+FEWEST_INPUTS, FEWEST_PLACES = 250, 50  # a tenth of what a machine tries; half of what the smallest target reaches
 
 
 def fuzz(root: Path, *arguments: object) -> subprocess.CompletedProcess[str]:

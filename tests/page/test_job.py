@@ -15,6 +15,16 @@ pytestmark = pytest.mark.slow
 HOSTILE = "<img src=x onerror=alert(1)> & <b>co</b>"
 SPRING = "30 2 * 3 0L"  # the last Sunday of March: the hour that is left out in Berlin
 
+CUTTING = """
+const whole = window.fetch;
+window.fetch = async (...call) => {
+    const answer = await whole(...call);
+    if (!window.isCut || !String(call[0]).includes("/run/?")) return answer;
+    return new Response(new ReadableStream({ pull: (to) => to.error(new TypeError("cut")) }), answer);
+};
+"""
+"""While it is wanted, runs are answered with a beginning and nothing more."""
+
 
 def started(kala: KalaProcess, job_id: str, times: int = 1) -> None:
     """Run it so often, one after another."""
@@ -280,6 +290,23 @@ def test_narrow(open_window: Callable[..., Window], kala: KalaProcess) -> None:
     page = window.go("job", id=job_id)
     expect(page.get_by_role("row", name="succeeded")).to_have_count(1)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_an_answer_that_is_cut_off_is_told_and_read_again(window: Window) -> None:
+    kala, page = window.kala, window.page
+    job_id = kala.create()
+    started(kala, job_id)
+    page.add_init_script(CUTTING)
+    window.go("job", id=job_id)
+    rows = page.get_by_role("row", name="succeeded")
+    expect(rows).to_have_count(1)
+    page.evaluate("window.isCut = true")
+    started(kala, job_id)
+    fault = page.get_by_text("cannot be read now: the daemon does not answer").first
+    expect(fault).to_be_visible()
+    page.evaluate("window.isCut = false")
+    expect(rows).to_have_count(2)
+    expect(fault).to_be_hidden()
 
 
 def test_accessible(window: Window, check_accessible: Callable[[Window], None]) -> None:

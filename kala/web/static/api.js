@@ -48,7 +48,7 @@ async function heard(answer) {
 async function faultOf(response) {
   if (response.status === 401) location = `${LOGIN}?next=${encodeURIComponent(location)}`;
   const text = await heard(response.text());
-  let body = null;
+  let body;
   try {
     body = JSON.parse(text);
   } catch {

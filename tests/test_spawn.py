@@ -1,4 +1,4 @@
-"""Starts go before ends: what has ended is told when nothing waits to be started any more."""
+"""Threads that start programs: starts go before ends, and take not all descriptors."""
 
 import errno
 import os

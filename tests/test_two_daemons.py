@@ -107,8 +107,10 @@ def test_the_other_decides_what_a_dead_one_had_on(pair: Pair, tmp_path: Path) ->
     wait_for(lambda: time.monotonic() > looked, lambda: "")
     assert {run["id"]: run["instance"] for run in pair.runs("claimed,running")} == instances
     assert instances.keys() == ids
-    theirs = {run for run, instance in instances.items() if instance == pair.first.get(f"{API}/node/").json["instance"]}
-    assert 0 < len(pair.first.descendants()) == len(theirs) < len(ids)
+    first, second = (daemon.get(f"{API}/node/").json["instance"] for daemon in pair)
+    assert set(instances.values()) == {first, second}
+    theirs = {run for run, instance in instances.items() if instance == first}
+    assert len(pair.first.descendants()) == len(theirs)
 
     # When one is killed
     pair.first.kill()

@@ -18,8 +18,9 @@ from kala.calls.http1 import Connection, Head, Lost, Request
 from kala.calls.opening import connect, proxy_headers
 from kala.calls.plain import Headers
 from kala.calls.proxies import Proxies
-from kala.calls.slots import Slots, open_files
+from kala.calls.slots import Slots
 from kala.calls.target import Origin, Target
+from kala.openfiles import open_files
 from kala.values import Peers
 
 KEPT = 100  # idle connections for each origin

@@ -1,20 +1,13 @@
 """How many sockets the calls that are on may have, and whose turn it is when there is none."""
 
-import resource
 from collections import Counter, OrderedDict, deque
-from math import inf
 
 import trio
 
 from kala.calls.target import Origin
+from kala.openfiles import open_files
 
 MOST = 10_000
-
-
-def open_files() -> float:
-    """So many this process may have open."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return inf if soft == resource.RLIM_INFINITY else soft
 
 
 class Slots:

@@ -9,7 +9,6 @@ Needs a POSIX system with `waitid`; epoll, pidfds and glibc's `posix_spawn` are 
 
 import errno
 import os
-import resource
 import select
 import signal
 import sys
@@ -23,6 +22,7 @@ from itertools import cycle
 
 import trio
 
+from kala.openfiles import open_files
 from kala.processes.child import Child, signal_group
 from kala.processes.confinement import COMMAND, Confinement, Request, fault_of_start
 from kala.processes.launch import Launch, allow_children, new_launch, null_device
@@ -65,8 +65,7 @@ class Spawner:
     def __init__(self, launch: Launch | None = None, calls: Syscalls | None = None, *, pidfds: bool = True) -> None:
         self._launch, self._calls, self._null = launch or new_launch(), calls or new_calls(), null_device()
         self._pidfds = pidfds and has_pidfds()
-        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._ceiling = sys.maxsize if most == resource.RLIM_INFINITY else most - SPARED
+        self._ceiling = open_files() - SPARED
         self._queue: deque[tuple[trio.lowlevel.TrioToken, Child]] = deque()
         self._reports: list[Report] = []
         self._delivered, self._is_delivering = 0.0, False  # when last, and whether not all of them

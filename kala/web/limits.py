@@ -1,7 +1,6 @@
 """The limits that hold for every connection, and what all connections of a server share."""
 
 import logging
-import resource
 from collections.abc import Callable
 from math import inf
 from ssl import SSLContext
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 from hypercorn.config import Config, Sockets
 from msgspec import Struct
+
+from kala.openfiles import open_files
 
 if TYPE_CHECKING:
     from kala.web.hot import Hot
@@ -30,8 +31,7 @@ class Connection(Protocol):
 
 def open_files_share() -> int:
     """A quarter of the open files that this process may have: the rest is for runs and the database."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1024 if soft == resource.RLIM_INFINITY else max(16, min(1024, soft // 4))
+    return int(max(16, min(1024, open_files() / 4)))
 
 
 class Limits(Struct, frozen=True):

@@ -86,7 +86,7 @@ class Scheduler:
             self._store.told = self._look
             self.pause.told = self._paused_or_resumed
             self._tasks.paused = self.pause.on
-            self._plan_all()
+            await in_slices(self._plan_all())
             self._tasks.nursery.start_soon(self._notices.run)
             self.begun = True
             task_status.started()
@@ -189,11 +189,14 @@ class Scheduler:
         if record.notices:
             self._notices.look(record)
 
-    def _plan_all(self) -> None:
-        """`_plan` each job there is, in less time."""
-        jobs = self._store.roster.jobs.values()
-        moments = ((ledger.claimable(record), record.id) for record in jobs)
-        self._agenda.fill((at, job_id) for at, job_id in moments if at is not None)
+    def _plan_all(self) -> Iterator[None]:
+        """`_plan` each job there is, in less time. In steps: meanwhile jobs that change are planned by that."""
+        roster = self._store.roster
+        for count, job_id in enumerate(list(roster.jobs)):
+            if (record := roster.jobs.get(job_id)) is not None:
+                self._agenda.put(job_id, ledger.claimable(record))
+            if count % 50 == 0:
+                yield
 
     def _look_at_busy(self) -> Iterator[None]:
         """Look at the records that have open runs or owe something, the longest waiting first. In steps: meanwhile

@@ -12,7 +12,7 @@ from daemon_process import API, KalaProcess
 from weather import Weather
 from world import START, Act, SlicedClock, World, every, simulated
 
-from kala import ledger
+from kala import ledger, slices
 from kala.agenda import Agenda
 from kala.clock import TrioClock
 from kala.drivers.memory import MemoryDriver
@@ -101,6 +101,38 @@ async def test_what_is_planned_at_the_start_is_what_each_record_asks_for() -> No
         waiting = [run.state for record in after.store.roster for run in record.open]
         assert sorted(waiting) == [State.CLAIMED] * 2 + [State.WAITING] * 2  # two were cut off
         assert after.scheduler.why_waits(next(r.id for x in after.store.roster for r in x.open if r.state == "waiting"))
+
+
+@simulated
+async def test_what_changes_while_all_is_planned_is_planned_as_it_then_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices, "SLICE", -1.0)  # others have their turn at each step
+    driver = MemoryDriver()
+    clock = TrioClock(START)
+    world = World(driver, clock, mortal=True)
+    async with world.up():
+        jobs = [await world.create(f"{n}", schedule=every("PT1H", first=100)) for n in range(MANY)]
+        world.kill()
+    after = World(driver, clock)
+    made: list[str] = []
+
+    async def change() -> None:
+        while len(after.scheduler._agenda) < MANY / 10:
+            await trio.lowlevel.checkpoint()
+        made.append(await after.create("new", schedule=every("PT1H", first=100)))
+        for job in (jobs[0], jobs[-1]):
+            await after.service.delete(job)
+        for job in (jobs[1], jobs[-2]):
+            await after.service.set_disabled(job, True)
+        assert not after.scheduler.begun
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(change)
+        async with after.up():
+            expected = {*jobs[2:-2], *made}
+            assert {job for _, job in after.scheduler._agenda.first(2 * MANY)} == expected
+            await after.until(150)
+            assert {one.run.job_id for one in after.started} == expected
+            assert len(after.started) == len(expected)
 
 
 @simulated

@@ -17,8 +17,8 @@ class Agenda:
         return len(self._at)
 
     def fill(self, entries: Iterable[tuple[Moment, str]]) -> None:
-        """Enter jobs that are not there yet, each once: in less time than `put` takes. From another thread it does not
-        hold up this one, as sorting a million at once would."""
+        """Enter jobs that are not there yet, each once: in less time than `put` takes. One by one, as sorting a million
+        in one call would keep the interpreter's lock for a quarter of a second."""
         heap, at = self._heap, self._at
         for entry in entries:
             moment, job_id = entry

@@ -87,7 +87,7 @@ class Connections:
         if self._closed or not connection.reusable() or len(self._kept.get(key, ())) >= KEPT:
             connection.close()
             return
-        if len(self._idle) >= max(1, min(KEPT_IN_ALL, open_files() // 8)):
+        if len(self._idle) >= max(1, min(KEPT_IN_ALL, open_files() / 8)):
             self._drop(next(iter(self._idle)))
         self._kept.setdefault(key, deque()).append(connection)
         self._idle[connection] = key

@@ -26,7 +26,7 @@ class Slots:
     @property
     def most(self) -> int:
         if self._most is None:
-            self._most = max(1, int(min(MOST, open_files() // 2)))
+            self._most = max(1, int(min(MOST, open_files() / 2)))
         return self._most
 
     def _has_room(self, origin: Origin) -> bool:

@@ -42,7 +42,8 @@ def test_what_is_wrong_is_found_and_kept(tmp_path: Path) -> None:
     # given a copy in which one command line ends in an error that nobody foresaw
     for folder in ("kala", "scripts/fuzzing", "tests/data"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "static"))
-    shutil.copy(ROOT / "scripts" / "fuzz", tmp_path / "scripts")
+    for name in ("fuzz", "inclone.py"):
+        shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts")
     words = tmp_path / "kala" / "processes" / "words.py"
     right = "            parts.append(_substitution(text))\n"
     wrong = right + "            {}[len(parts)] if len(parts) == 3 else None\n"

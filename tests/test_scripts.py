@@ -295,6 +295,26 @@ def test_a_fresh_clone_runs_a_job(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"a clone", "data"}
 
 
+@pytest.mark.parametrize("name", ["bench", "chaos", "fuzz", "page-load", "screenshots", "soak"])
+def test_a_script_goes_on_in_the_clone_s_environment(tmp_path: Path, name: str) -> None:
+    # given a clone whose environment is there, and a Python that has nothing installed
+    clone = copied(tmp_path / "clone", "tests")
+    python = clone / "made/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    command = [sys.executable, "-S", "-E", clone / "scripts" / name, "--help"]
+    # when a script is started with it, then it goes on there
+    (clone / "scripts/environment.sh").write_text(f'environment() {{ echo "$1" >&2; venv="{clone}/made"; }}\n')
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "develop\n")
+    assert result.stdout.startswith(f"usage: {name} ")
+    # and when there is none, then this is what is said
+    (clone / "scripts/environment.sh").write_text("environment() { echo 'no Python' >&2; exit 2; }\n")
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", "no Python\n")
+
+
 def copied(folder: Path, *others: str) -> Path:
     """What a clone holds that its `scripts/run` uses, and other folders."""
     folder.mkdir()

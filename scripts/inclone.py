@@ -1,5 +1,5 @@
 """Imported by the scripts that need more than Python itself: they go on in the clone's own environment, when the Python
-that they were started with has not what they need. What is missing there is installed first, as by `scripts/test`."""
+that they were started with lacks what they need. What is missing there is installed first, as by `scripts/test`."""
 
 import os
 import subprocess

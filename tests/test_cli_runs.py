@@ -75,7 +75,7 @@ def test_on_a_terminal_what_is_said_has_a_line_of_its_own(daemon: KalaProcess, k
 def test_start_does_not_wait_unless_it_is_told_to(daemon: KalaProcess, kala: Cli) -> None:
     daemon.create(name="one", command="sleep 60")
     run_id = kala("jobs", "start", "one").stdout.strip()
-    assert kala.json("runs", "show", run_id)["run"]["state"] in ("claimed", "running")
+    daemon.wait_for(lambda: kala.json("runs", "show", run_id)["run"]["state"] == "running")
     assert "someone asked for that" in kala("runs", "cancel", run_id).stdout
     daemon.wait_for(lambda: kala.json("runs", "show", run_id)["run"]["state"] == "cancelled")
     assert "has ended: cancelled" in kala("runs", "cancel", run_id, code=5).stderr
@@ -145,7 +145,8 @@ def test_json_is_the_servers(daemon: KalaProcess, kala: Cli) -> None:
     run_id = kala("jobs", "start", "one").stdout.strip()
     daemon.wait_for(lambda: kala.json("runs", "show", run_id)["run"]["state"] == "succeeded")
     assert kala.json("runs", "show", run_id) == daemon.get(f"/api/v1/run/{run_id}/").json
-    assert json.loads(kala("runs", "list", "--json").stdout)["runs"][0]["id"] == run_id
+    (listed,) = json.loads(kala("runs", "list", "--job", "one", "--json").stdout)["runs"]
+    assert listed["id"] == run_id
 
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)

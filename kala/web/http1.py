@@ -84,7 +84,11 @@ class Http1(H11Protocol):
                 headers=[header for header in request.headers if header[0] != b"sec-websocket-extensions"],
             )
         await super()._create_stream(request)
-        if isinstance(self.connection, H11WSConnection) and self.connection.buffer:
+        if isinstance(self.stream, WSStream) and self.stream.closed:
+            await self.send(
+                Closed()
+            )  # a handshake that was none has been answered; hypercorn would wait for more of it
+        elif isinstance(self.connection, H11WSConnection) and self.connection.buffer:
             await self._refuse_early_frames()
 
     async def _refuse_early_frames(self) -> None:

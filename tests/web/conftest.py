@@ -58,8 +58,16 @@ def secure(running: Callable[..., Server], certs: Certificates) -> Server:
 
 
 @pytest.fixture(params=["short way", "hypercorn's way"])
-def either(request: pytest.FixtureRequest, running: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> Server:
-    """A server with, and one without the short way."""
+def either_running(
+    request: pytest.FixtureRequest, running: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Server]:
+    """As `running`, with and without the short way."""
     if request.param != "short way":
         monkeypatch.setattr(serving, "ShortWay", Connection)
-    return running()
+    return running
+
+
+@pytest.fixture
+def either(either_running: Callable[..., Server]) -> Server:
+    """A server with, and one without the short way."""
+    return either_running()

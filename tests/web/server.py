@@ -11,10 +11,12 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import trio
+from msgspec.structs import replace
 
 from kala.audit import Audit
 from kala.clock import Clock
@@ -36,7 +38,13 @@ from kala.web.limits import GuardConfig, Limits
 
 DEADLINE = 10.0
 FUTURE = "R/2099-01-01T00:00:00Z/P1D"
-LIMITS = Limits(head=1.0, idle=5.0, body=1.0, send=1.0, linger=0.1, graceful=3.0, rate=1 << 20, connections=200)
+LIMITS = Limits(head=10, idle=30, body=10, send=10, linger=0.1, graceful=3, rate=1 << 20, connections=200)
+HASTY = replace(LIMITS, head=1.0, body=1.0)
+"""For tests in which the time for a head or a body ends."""
+LINGERING = replace(LIMITS, linger=5)
+"""For tests in which a client goes on sending after the answer."""
+GRACEFUL = replace(LIMITS, graceful=DEADLINE + 5)
+"""For tests of the stop: one that waits for the end of `graceful` does not end soon enough for `Server.stop`."""
 
 
 class AwayDriver(MemoryDriver):
@@ -55,12 +63,21 @@ class AwayDriver(MemoryDriver):
         return super().runs(query)
 
 
+class AheadClock(Clock):
+    """The system's clock, which a test can set ahead."""
+
+    ahead = 0
+
+    def now(self) -> int:
+        return super().now() + self.ahead
+
+
 class Server:
     """A running server and its parts. `call` runs a function in its Trio thread."""
 
     def __init__(self, settings: Settings, limits: Limits) -> None:
         self.settings, self.limits = settings, limits
-        self.driver, self.clock, self.hub = AwayDriver(), Clock(), Hub()
+        self.driver, self.clock, self.hub = AwayDriver(), AheadClock(), Hub()
         self.service: Service
         self.guard: GuardConfig
         self.urls: list[str] = []
@@ -169,7 +186,8 @@ class Server:
         try:
             data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
             named = {name.replace("_", "-"): value for name, value in headers.items()}
-            connection.request(method, path, data, named)
+            with suppress(BrokenPipeError, ConnectionResetError):  # it may be refused before it has been sent whole
+                connection.request(method, path, data, named)
             return Answer(connection.getresponse())
         finally:
             connection.close()

@@ -15,7 +15,7 @@ from kala.web import batch
 from kala.web.elements import LARGEST
 from kala.wire.jobread import NewJob, read_job
 
-from .server import DEADLINE, FUTURE, Server, request, until
+from .server import DEADLINE, FUTURE, HASTY, LINGERING, Server, request, until
 
 PATH = "/api/v1/job/batch/"
 NDJSON = "application/x-ndjson"
@@ -205,8 +205,9 @@ def test_a_client_that_sends_all_before_it_reads_is_not_waited_for(server: Serve
     assert answer.count(b'"line":') == 60_000
 
 
-def test_a_client_that_goes_on_sending_after_the_answer_reads_it(server: Server) -> None:
+def test_a_client_that_goes_on_sending_after_the_answer_reads_it(running: Callable[..., Server]) -> None:
     # given a body that is no JSON from its beginning, and long
+    server = running(LINGERING)
     client = socket.create_connection(server.address, timeout=DEADLINE)
     client.sendall(request(b"POST /api/v1/job/batch/ HTTP/1.1", b"Content-Length: 3000000"))
     client.sendall(b"[" + b"oops,\n" * 400_000)
@@ -217,23 +218,27 @@ def test_a_client_that_goes_on_sending_after_the_answer_reads_it(server: Server)
     assert b'{"line":1,"error":' in answer
 
 
-def test_a_sender_may_take_its_time_but_not_be_silent(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    # given a server that allows for a body one second, and of a batch 0.6 of silence
-    monkeypatch.setattr(batch, "IDLE", 0.6)
-    monkeypatch.setattr(batch, "SOON", 0.1)
+def test_a_sender_may_take_its_time_but_not_be_silent(
+    running: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a server that allows for a body one second, and of a batch three of silence
+    server = running(HASTY)
     assert server.limits.body == 1
+    monkeypatch.setattr(batch, "IDLE", 3.0)
+    monkeypatch.setattr(batch, "SOON", 0.1)
     # when one comes slowly for longer than that, then all of it is taken
     began = time.monotonic()
 
     def slowly() -> Iterator[bytes]:
         for number in range(16):
-            threading.Event().wait(0.1)
+            threading.Event().wait(0.2)
             yield lines_of([job(number)])
 
     answers = sent(server, slowly())
-    assert time.monotonic() - began > 1.5
+    assert time.monotonic() - began > 3.1
     assert len(answers) == len(names(server)) == 16
     # and one that says nothing any more is answered what came of the rest
+    monkeypatch.setattr(batch, "IDLE", 0.6)
     client = socket.create_connection(server.address, timeout=DEADLINE)
     piece = lines_of([job(16)])
     client.sendall(request(b"POST /api/v1/job/batch/ HTTP/1.1", b"Content-Length: 9999") + piece)

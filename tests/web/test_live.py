@@ -126,8 +126,8 @@ def test_in_silence_an_empty_batch_shows_that_it_lives(
     running: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client need not say anything: the time for a request's head is over with the handshake."""
-    monkeypatch.setattr(live, "QUIET", 0.05)
-    client = Client(running(Limits(head=0.1)))
+    monkeypatch.setattr(live, "QUIET", 0.3)
+    client = Client(running(Limits(head=1)))
     assert client.batch()[0]["type"] == "hello"
     assert [json.loads(next(client.coming).data) for _ in range(6)] == [{"events": []}] * 6
     client.socket.close()

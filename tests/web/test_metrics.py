@@ -16,7 +16,7 @@ from kala.web.limits import Limits
 from kala.web.measured import MeasuredApp
 
 from .listeners import Client, Stream
-from .server import DEADLINE, Answer, Server, request, until
+from .server import DEADLINE, Answer, Server, connections, request, until
 from .test_live import flood
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -194,12 +194,12 @@ def test_a_listener_that_lags_is_counted_as_cut_off_once(running: Callable[..., 
 
 
 def test_connections_above_the_limit_and_slow_ones_are_counted(running: Callable[..., Server]) -> None:
-    server = running(Limits(connections=2, head=0.5, idle=0.3, linger=0.1))
+    server = running(Limits(connections=2, head=1.5, idle=0.3, linger=5))
     slow = socket.create_connection(server.address, timeout=DEADLINE)
     slow.sendall(b"GET / HTT")
     assert slow.recv(100).startswith(b"HTTP/1.1 408")
     slow.close()
-    until(lambda: not server.call(lambda: len(server.guard.connections)))
+    until(lambda: not connections(server))
     idle = socket.create_connection(server.address, timeout=DEADLINE)
     idle.sendall(request())
     while idle.recv(65_536):
@@ -209,13 +209,13 @@ def test_connections_above_the_limit_and_slow_ones_are_counted(running: Callable
     busy = [server.connect() for _ in range(2)]
     for connection in busy:
         connection.request("POST", f"/api/v1/job/start/{job}/")
-    until(lambda: server.call(lambda: len(server.guard.connections)) == 2)
+    until(lambda: [one.phase for one in connections(server)] == ["answer", "answer"])
     assert server.ask("GET", "/metrics").status == 503
     server.let_go()
     assert [connection.getresponse().status for connection in busy] == [204, 204]
     for connection in busy:
         connection.close()
-    until(lambda: not server.call(lambda: len(server.guard.connections)))
+    until(lambda: not connections(server))
     found = scrape(server)
     assert found.value("kala_http_connections_refused_total") == 1
     assert found.value("kala_http_connections_slow_total") == 1

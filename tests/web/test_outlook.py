@@ -1,6 +1,7 @@
 """What is to come of all jobs, over HTTP."""
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -10,10 +11,20 @@ from kala.clock import from_datetime, rfc3339
 from .server import Server
 
 
+@cache
+def hour() -> datetime:
+    """The whole hour that comes after the next: one and the same throughout a test."""
+    return datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=2)
+
+
+@pytest.fixture(autouse=True)
+def afresh() -> None:
+    hour.cache_clear()
+
+
 def soon(**after: float) -> str:
-    """A time after the whole hour that comes after the next."""
-    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=2)
-    return rfc3339(from_datetime(hour + timedelta(**after)))
+    """A time after that hour."""
+    return rfc3339(from_datetime(hour() + timedelta(**after)))
 
 
 def test_how_many_come_in_each_minute(either: Server) -> None:

@@ -1,7 +1,6 @@
 """What comes next: of a job, and of a schedule that no job has yet."""
 
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -71,9 +70,10 @@ def test_a_zones_clock_is_told_with_what_its_changes_do(server: Server) -> None:
     skipped = previewed(server, schedule="30 2 * 3 SUN", time_zone="Europe/Berlin", dst_gap="skip", count=20)["next"]
     assert not [one for one in skipped if one["note"]]
     # 2:30 comes twice on the last Sunday of October
-    both = previewed(server, schedule="30 2 * 10 7L", time_zone="Europe/Berlin", dst_fold="both", count=4)
-    assert [one["local"][10:] for one in both["next"]] == ["T02:30:00+02:00", "T02:30:00+01:00"] * 2
-    assert [one["note"][-6:] for one in both["next"]] == [" first", "second"] * 2
+    both = previewed(server, schedule="30 2 * 10 7L", time_zone="Europe/Berlin", dst_fold="both", count=5)["next"]
+    begin = int(both[0]["note"].endswith("second"))  # between the two of this year
+    assert [one["local"][10:] for one in both[begin:]][:4] == ["T02:30:00+02:00", "T02:30:00+01:00"] * 2
+    assert [one["note"][-6:] for one in both[begin:]][:4] == [" first", "second"] * 2
 
 
 def test_why_nothing_comes(either: Server) -> None:
@@ -107,9 +107,9 @@ def test_why_nothing_comes(either: Server) -> None:
 
 
 def test_a_preview_begins_now_and_ends_where_the_schedule_does(server: Server) -> None:
+    before = datetime.now(UTC)
     found = previewed(server, schedule="R/2020-01-01T00:00:00Z/P1D", count=2)
-    now = datetime.now(UTC)
-    assert timedelta(0) <= datetime.fromisoformat(found["next"][0]["at"]) - now < timedelta(days=1)
+    assert before <= datetime.fromisoformat(found["next"][0]["at"]) < datetime.now(UTC) + timedelta(days=1)
     assert previewed(server, schedule="R0/2020-01-01T00:00:00Z/") == {
         "next": [],
         "explanation": "the one occurrence of its schedule, 2020-01-01T00:00:00Z, has come",
@@ -168,14 +168,13 @@ def test_the_rarest_of_schedules_holds_nobody_up(server: Server) -> None:
 
     thread = threading.Thread(target=ask)
     thread.start()
-    longest = 0.0
+    answered = 0
     while thread.is_alive():
-        before = time.monotonic()
         assert server.ask("GET", "/healthz").status == 200
-        longest = max(longest, time.monotonic() - before)
+        answered += 1
     thread.join()
     assert len(answers[0]["next"]) == 60
-    assert longest < 1, "0.1 s on an idle machine, of the 2 s that it takes"
+    assert answered > 5, "hundreds; held up all along, one or two"
 
 
 @pytest.mark.parametrize(

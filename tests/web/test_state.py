@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from kala.clock import SECOND
+
 from .server import Server, until
 
 RUNNING = {"paused": False, "since": None, "reason": ""}
@@ -36,10 +38,11 @@ def test_a_pause_from_its_begin_to_its_end(either: Server) -> None:
 
 
 def test_a_run_that_waits_for_the_end_of_a_pause_says_so(server: Server) -> None:
-    job = server.create(command="false", retries=1, retry_delay="PT0.3S")
+    job = server.create(command="false", retries=1, retry_delay="PT1H")
     run = server.ask("POST", f"/api/v1/job/start/{job}/?wait=false").json["id"]
     until(lambda: server.attempts == 1)
     server.ask("POST", "/api/v1/pause/")
+    server.clock.ahead = 7_200 * SECOND
     until(lambda: server.ask("GET", f"/api/v1/run/{run}/").json["run"]["state"] == "waiting")
     assert server.ask("GET", f"/api/v1/run/{run}/").json["run"]["explanation"].endswith(": the daemon is paused")
     server.ask("POST", "/api/v1/resume/")

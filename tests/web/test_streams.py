@@ -139,8 +139,8 @@ def test_who_hangs_up_is_forgotten(server: Server) -> None:
 
 
 def test_a_stream_outlasts_every_limit(running: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "QUIET", 0.1)
-    server = running(Limits(head=0.1, idle=0.1, body=0.1, send=0.1, linger=0.1))
+    monkeypatch.setattr(streams, "QUIET", 0.5)
+    server = running(Limits(head=1, idle=1, body=1, send=1, linger=1))
     stream = Stream(server)
     assert stream.event()["type"] == "hello"
     assert [next(stream.coming) for _ in range(5)] == [""] * 5

@@ -21,7 +21,7 @@ from kala.settings import Settings
 from kala.web.serve import unix_socket
 from kala.web.unixsocket import UnixSocket
 
-from .server import DEADLINE, Server, connections, until
+from .server import DEADLINE, GRACEFUL, Server, connections, until
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -148,7 +148,7 @@ def test_what_has_taken_its_place_is_not_removed(running: Callable[..., Server],
 
 def test_a_daemon_that_is_ending_leaves_its_place_to_the_next(running: Callable[..., Server], path: Path) -> None:
     # given a server that is told to stop while a request goes on
-    server = running(interface=f"unix:{path}")
+    server = running(GRACEFUL, interface=f"unix:{path}")
     connection = UnixConnection(str(path))
     connection.request(
         "POST", "/api/v1/job/", '{"name": "j", "command": "wait", "schedule": "R/2099-01-01T00:00:00Z/P1D"}'

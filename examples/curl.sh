@@ -3,8 +3,8 @@
 set -eu
 kala=${1:-http://127.0.0.1:8000}
 
-# Every second from in two seconds on: R without a number is without end.
-start=$(date -u -d '+2 seconds' +%Y-%m-%dT%H:%M:%SZ)
+# Every second from in four seconds on: R without a number is without end.
+start=$(date -u -d '+4 seconds' +%Y-%m-%dT%H:%M:%SZ)
 answer=$(curl --fail-with-body -sS "$kala/api/v1/job/" -d '{
     "name": "tick",
     "command": "date",
@@ -14,7 +14,7 @@ answer=$(curl --fail-with-body -sS "$kala/api/v1/job/" -d '{
 echo "$answer"
 id=$(echo "$answer" | sed -n 's/.*"id":"\([^"]*\)".*/\1/p')
 
-sleep 4
+sleep 7
 echo "The job, with its counters and its last runs:"
 curl --fail-with-body -sS "$kala/api/v1/job/$id/"
 echo

@@ -100,11 +100,11 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._ours, text.encode())
 
-    def read(self, seconds: float = 0.05) -> None:
-        """Take what has been written meanwhile."""
+    def read(self, seconds: float = 0.05, then: float = 0.0) -> None:
+        """Take what has been written meanwhile: it is waited for so long, and for more so long."""
         while select.select([self._ours], [], [], seconds)[0]:
             self.written += os.read(self._ours, 65_536)
-            seconds = 0
+            seconds = then
 
     @property
     def text(self) -> str:
@@ -121,11 +121,12 @@ class Terminal:
         """Return when a text has been written, or a condition holds."""
         deadline = time.monotonic() + DEADLINE
         while True:
-            self.read()
+            ended = self.process.poll() is not None  # all that it has written is read then
+            self.read(0.5 if ended else 0.05)
             if condition in self.text if isinstance(condition, str) else condition():
                 return
             assert time.monotonic() < deadline, f"{condition!r} did not come:\n{self.text[-4_000:]}"
-            assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.text[-4_000:]}"
+            assert not ended, f"it ended with {self.process.returncode}:\n{self.text[-4_000:]}"
 
     def shows(self, *texts: str) -> None:
         """Return when the screen shows all of these, each on some line."""
@@ -139,5 +140,5 @@ class Terminal:
         while self.process.poll() is None:
             self.read()
             assert time.monotonic() < deadline, f"it did not end:\n{self.text[-4_000:]}"
-        self.read()
+        self.read(0.5, 0.2)  # the system may hand on the last of it a little later
         return self.process.returncode

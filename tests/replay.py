@@ -11,6 +11,7 @@ Volatile values are replaced before comparing: ids by their kept name; a schedul
 "<as sent>"; next_run_at by "<start>" when it is within 20 ms of the start in the job's schedule; other times by
 "<time>" (Go's zero time stays as it is); run durations by "<ns>"; error texts by "<text>". Rows of stats must be in
 time order.
+A wait is long enough on an idle machine; what comes of it is asked for until it agrees, or for `PATIENCE` more.
 A recorded step may carry "ours": what this project answers instead, on purpose, and "why".
 
 What counts as the same: the status; every member that Kala sends, in Kala's order, with Kala's value (members
@@ -31,6 +32,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 ZERO = "0001-01-01T00:00:00Z"
+PATIENCE = 30.0
+"""Seconds beyond the wait of a step in which what is asked for may still come: a busy machine takes longer."""
 UUID = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
 TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
 
@@ -140,6 +143,10 @@ def normal(value, ids, sent, key=None):
     return value
 
 
+def expected(step):
+    return step.get("ours", step.get("came"))
+
+
 def run_case(base, case, target):
     exchange(base, "DELETE", "/api/v1/job/all/", None)
     ids, sent, seen = {}, [], []
@@ -148,10 +155,16 @@ def run_case(base, case, target):
         method, path = step["do"].split(" ", 1)
         text = fill(step.get("send"), ids, target)
         sent.append(text or "")
-        status, media, body = exchange(base, method, fill(path, ids, target), text, step.get("plain"))
-        if step.get("keep") and isinstance(body, dict) and "id" in body:
-            ids[step["keep"]] = body["id"]
-        seen.append({"status": status, "type": media, "body": normal(body, ids, [*sent, target])})
+        until = time.monotonic() + (PATIENCE if step.get("wait") and method == "GET" else 0)
+        while True:
+            status, media, body = exchange(base, method, fill(path, ids, target), text, step.get("plain"))
+            if step.get("keep") and isinstance(body, dict) and "id" in body:
+                ids[step["keep"]] = body["id"]
+            got = {"status": status, "type": media, "body": normal(body, ids, [*sent, target])}
+            if time.monotonic() > until or agrees(expected(step), got):
+                break
+            time.sleep(0.1)
+        seen.append(got)
     return seen
 
 
@@ -192,7 +205,7 @@ def differences(base: str, case: dict[str, Any], called: str) -> list[str]:
     """Replay a case against the server at `base`; what it answers otherwise than the original did."""
     found = []
     for number, (step, got) in enumerate(zip(case["steps"], run_case(base, case, called), strict=True), 1):
-        want = step.get("ours", step.get("came"))
+        want = expected(step)
         if not agrees(want, got):
             found.append(f"step {number}: {step['do']}\n   want {json.dumps(want)}\n   got  {json.dumps(got)}")
     return found

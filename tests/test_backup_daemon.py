@@ -38,7 +38,7 @@ def command(*words: str) -> str:
 
 def fill(kala: KalaProcess, jobs: int, busy: int) -> int:
     """Jobs of which some run every second. The first moment at which they do."""
-    start = (int(time.time()) + 2) * SECOND
+    start = (int(time.time()) + 6) * SECOND
     lines = [
         {
             "name": f"busy {n}",

@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -206,10 +206,12 @@ def test_commits_and_bytes_written_are_counted(ours: Ours) -> None:
 
 def test_the_floor_for_runs_is_programs_that_have_run(tools: Tools) -> None:
     with closing(Sink()) as sink:
+        began = time.monotonic()
         rate = tools.spawn_rate(sink, 0.5)
+        took = time.monotonic() - began
         assert rate > 0
         ran = len(sink.wait(int(rate * 0.3), time.time() + 10))
-    assert ran == pytest.approx(rate * 0.5, rel=0.5)
+    assert rate * 0.25 <= ran <= rate * took * 1.5
 
 
 def test_a_commit_on_a_slow_disk_takes_longer(tools: Tools, tmp_path: Path) -> None:
@@ -244,8 +246,11 @@ def test_further_connections_are_open_until_the_end(tools: Tools, tmp_path: Path
     ours.folder.mkdir()
     ours.start()
     try:
-        sockets = [os.readlink(path) for path in Path(f"/proc/{ours.process.pid}/fd").iterdir() if path.is_symlink()]
-        assert sum(one.startswith("socket:") for one in sockets) >= OPEN
+        sockets = 0
+        for path in Path(f"/proc/{ours.process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # it has been closed
+                sockets += os.readlink(path).startswith("socket:")
+        assert sockets >= OPEN
         ours.kill()
         deadline = time.monotonic() + 30
         while not trouble.wrong:  # it has asked on one of them

@@ -267,8 +267,8 @@ def test_names_complete_from_the_daemon(daemon: KalaProcess, kala: Cli) -> None:
     for name in ("backup", "backdoor", "other"):
         created(kala, name)
     asked = {"_KALA_COMPLETE": "bash_complete", "COMP_WORDS": "kala jobs show back", "COMP_CWORD": "3"}
-    found = kala.process(**asked)
-    assert sorted(found.stdout.split()) == [b"plain,backdoor", b"plain,backup"]
+    # it waits for a second, lest it hold up who types: a busy machine may take longer
+    daemon.wait_for(lambda: sorted(kala.process(**asked).stdout.split()) == [b"plain,backdoor", b"plain,backup"])
     away = Cli("http://127.0.0.1:1").process(**asked)
     assert (away.returncode, away.stdout.strip(), away.stderr) == (0, b"", b"")
 

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import termios
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from cli_process import PROGRAM, Cli, Terminal
 from daemon_process import KalaProcess, wait_for
+from servers.service import free_port
 
 FAR = "R/2100-01-01T00:00:00Z/P1D"
 
@@ -94,7 +94,8 @@ def test_who_reads_no_more_ends_it_quietly(daemon: KalaProcess) -> None:
     )
     assert process.stdout is not None
     assert b"hello" in process.stdout.readline()
-    daemon.post(f"/api/v1/job/start/{job}/")
+    # (what is told before `head` is gone still gets somewhere)
+    daemon.wait_for(lambda: daemon.post(f"/api/v1/job/start/{job}/") and process.poll() is not None, "it goes on")
     out, err = process.communicate(timeout=30)
     assert (out, err) == (b"1\n", b"")
 
@@ -110,12 +111,6 @@ def test_what_cannot_be_watched(daemon: KalaProcess, flags: list[str], code: int
     ended = Cli(daemon.url).process("watch", *flags)
     assert ended.returncode == code
     assert said in ended.stderr
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @pytest.mark.slow
@@ -142,7 +137,7 @@ def test_it_comes_back_after_a_restart_and_reads_afresh(tmp_path: Path) -> None:
 
 def test_the_screen_shows_what_runs_comes_and_has_ended(daemon: KalaProcess) -> None:
     daemon.delete("/api/v1/job/all/")
-    slow, bad = daemon.create(name="slow", command="sleep 60"), daemon.create(name="bad", command="false")
+    slow, bad = daemon.create(name="slow", command="sleep 600"), daemon.create(name="bad", command="false")
     daemon.create(name="\u65e5\u672c\x1b[31m" * 20)
     daemon.post(f"/api/v1/job/start/{slow}/?wait=false")
     with Terminal(daemon.url, "watch", columns=90, lines=24) as terminal:
@@ -180,7 +175,7 @@ def duration_of(terminal: Terminal, name: str) -> str:
 
 
 def assert_given_back(terminal: Terminal) -> None:
-    assert terminal.written.rstrip().endswith(b"\x1b[?25h\x1b[?1049l")
+    terminal.wait(lambda: terminal.written.rstrip().endswith(b"\x1b[?25h\x1b[?1049l"))
     assert termios.tcgetattr(terminal.theirs) == terminal.before
 
 

@@ -71,7 +71,7 @@ def test_a_process_that_does_not_heed_term_is_killed_a_while_after_its_cancellin
     kala: KalaProcess, tmp_path: Path
 ) -> None:
     here = tmp_path / "pid"
-    command = f"trap '' TERM; echo $$ > {here}; echo on; while :; do sleep 0.05; done"
+    command = f"trap '' TERM; echo on; echo $$ > {here}; while :; do sleep 0.05; done"
     job_id, run_id = started(kala, command=command, kill_after="PT1S", retries=3)
     pid = pid_in(kala, here)
     asked = time.monotonic()
@@ -143,10 +143,10 @@ def test_a_directory_that_is_not_there_fails_the_run_and_says_so(
 
 
 def test_the_next_occurrence_ends_the_process_that_is_on_and_takes_its_place(kala: KalaProcess, tmp_path: Path) -> None:
-    """Given three occurrences two seconds apart, the first of whose processes does not heed TERM."""
+    """Given three occurrences five seconds apart, the first of whose processes does not heed TERM."""
     pids = tmp_path / "pids"
     command = f'[ -e {pids} ] || trap "" TERM; echo $$ >> {pids}; while :; do sleep 0.05; done'
-    members = {"schedule": f"R2/{soon(1)}/PT2S", "overlap": "replace", "kill_after": "PT0.5S"}
+    members = {"schedule": f"R2/{soon(3)}/PT5S", "overlap": "replace", "kill_after": "PT0.5S"}
     job_id = kala.create(command=command, shell=True, **members)
 
     def look() -> list[dict[str, Any]] | None:

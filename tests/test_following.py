@@ -158,8 +158,12 @@ def test_what_could_not_be_started_says_why(kala: KalaProcess) -> None:
 
 
 def test_a_hundred_thousand_lines_are_followed_whole(kala: KalaProcess) -> None:
-    run = started(kala, "until [ -e go ]; do sleep 0.02; done; seq 100000")
+    wait = "until [ -e {} ]; do sleep 0.02; done; "
+    run = started(kala, f"echo 1; {wait.format('on')}echo 2; {wait.format('go')}seq 100000")
     with following(kala, run) as follower:
+        assert follower.readline() == b"1\n"
+        (kala.folder / "on").touch()
+        assert follower.readline() == b"2\n"  # it reads along
         (kala.folder / "go").touch()
         assert follower.read() == "".join(f"{number}\n" for number in range(1, 100_001)).encode()
 
@@ -184,7 +188,7 @@ def test_a_follower_that_hangs_up_is_let_go_though_nothing_is_printed(kala: Kala
     kala.wait_for(lambda: output(kala, run).body == b"one\n")
     with following(kala, run) as follower:
         assert follower.readline() == b"one\n"
-    wait_gone(kala, 5)
+    wait_gone(kala, 15)
     assert output(kala, run).body == b"one\n"
     (kala.folder / "go").touch()
 

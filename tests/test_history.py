@@ -192,10 +192,10 @@ def test_a_range_in_every_job_does_not_hold_others_up() -> None:
 
         async def beat() -> None:
             nonlocal longest
-            before = time.perf_counter()
+            before = time.thread_time()
             while not done:
                 await trio.lowlevel.checkpoint()
-                longest = max(longest, (now := time.perf_counter()) - before)
+                longest = max(longest, (now := time.thread_time()) - before)
                 before = now
 
         async with trio.open_nursery() as nursery:

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 import threading
@@ -36,7 +37,9 @@ def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
         result = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=terminal, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
         )
-        shown = os.read(ours, 65_536).decode()
+        shown = ""
+        while "100%" not in shown and select.select([ours], [], [], 10)[0]:
+            shown += os.read(ours, 65_536).decode()
     finally:
         os.close(ours)
         os.close(terminal)

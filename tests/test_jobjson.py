@@ -234,6 +234,6 @@ def test_a_long_list_is_written_fast() -> None:
         results = packed(results, run(number * 61, State.SUCCEEDED))
         job = Job(name=f"job {number}", command="echo hello", schedule="R/2026-01-02T03:04:05Z/PT1H")
         records.append(Record(f"{number:036d}", job, NOW, cursor=NOW + number * 7_000_001, results=results))
-    begin = time.perf_counter()
+    begin = time.thread_time()
     encode({"jobs": {record.id: job_object(record, None, rows_of_results(record)) for record in records}})
-    assert time.perf_counter() - begin < 2.5, "0.5 s on an idle machine"
+    assert time.thread_time() - begin < 2.5, "0.5 s on an idle machine"

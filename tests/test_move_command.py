@@ -150,7 +150,10 @@ def test_ended_in_the_middle_and_given_again(large: Path, tmp_path: Path, number
             env=environment("", HOME=str(tmp_path)),
             preexec_fn=heed_interrupts,
         )
-        wait_for(lambda target=target: rows_there(target) > 1_000, lambda: "it does not begin")  # type: ignore[misc]
+        wait_for(
+            lambda target=target, process=process: rows_there(target) > 1_000 or process.poll() is not None,  # type: ignore[misc]
+            lambda: "it does not begin",
+        )
         process.send_signal(number)
         _, told = process.communicate(timeout=DEADLINE)
         if 1_000 < rows_there(target) < 15_000:

@@ -35,10 +35,10 @@ async def dribble(peer: Peer, seen: Seen) -> None:
 
 @pytest.mark.parametrize(("answer", "status"), [(silence, None), (half_a_body, 200), (dribble, 200)])
 def test_the_timeout_is_for_the_whole_call(answer: Answer, status: int | None) -> None:
-    attempt, output, _ = called({"/": answer}, "/", seconds=0.3)
-    assert (attempt.state, attempt.status, attempt.error) == (State.TIMED_OUT, status, "timed out after 0.3 s")
-    assert 300_000 <= attempt.ended - attempt.started < 3_000_000
-    assert output.startswith({silence: b"timed out", half_a_body: b"half", dribble: b"xxx"}[answer])
+    attempt, output, _ = called({"/": answer}, "/", seconds=2)
+    assert (attempt.state, attempt.status, attempt.error) == (State.TIMED_OUT, status, "timed out after 2 s")
+    assert 2_000_000 <= attempt.ended - attempt.started < 12_000_000
+    assert output.startswith({silence: b"timed out", half_a_body: b"half", dribble: b"x"}[answer])
 
 
 def test_the_jobs_own_timeout_holds() -> None:
@@ -56,7 +56,7 @@ def test_stop_ends_a_call_at_once() -> None:
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(calling)
-                with trio.fail_after(5):
+                with trio.fail_after(30):
                     while not server.requests:  # noqa: ASYNC110 - the server tells nobody
                         await trio.sleep(0.01)
                 stop.request()

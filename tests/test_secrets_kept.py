@@ -162,10 +162,13 @@ def story(folder: Path, server: Server) -> None:
         lines = command_lines()
         assert "until test -e" in lines
         assert not holds(lines)
+
         # what is printed can be read before its end
-        _, printed = kala.request("GET", f"{API}/run/{runs['prints']}/output/?follow=false")
-        assert b"*** ***\n" in printed
-        assert not holds(printed)
+        def printed() -> bytes:
+            return kala.request("GET", f"{API}/run/{runs['prints']}/output/?follow=false")[1]
+
+        kala.wait_for(lambda: b"*** ***\n" in printed())
+        assert not holds(printed())
         (folder / "work/go").touch()
         for run in runs.values():
             kala.wait_for(lambda run=run: kala.get(f"{API}/run/{run}/").json["run"]["ended"])

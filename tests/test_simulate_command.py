@@ -165,4 +165,4 @@ def test_the_jobs_of_a_daemon(start_kala: Callable[..., KalaProcess]) -> None:
     runs = [json.loads(line) for line in result.stdout.splitlines()[:-1]]
     assert [run["job_name"] for run in runs] == ["parent", "child"] * 3  # of five, two were before the period
     assert {run["job_id"] for run in runs if run["job_name"] == "parent"} == {parent}
-    assert all(0.15 < run["duration"] < 5 for run in runs if run["job_name"] == "parent")  # as long as the latest took
+    assert all(0.15 < run["duration"] < 30 for run in runs if run["job_name"] == "parent")  # as long as the latest took

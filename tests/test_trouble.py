@@ -172,10 +172,11 @@ def test_a_server_that_is_not_there_and_goes_away(started: Callable[[str], Servi
 
         # it is away at the end
         kala.create(command="sleep 1.5", name="long")
-        job_id = kala.create(command="sleep 1.5")
+        job_id = kala.create(command=f"bash -c 'until test -e {tmp_path}/go; do sleep 0.05; done'")
         kala.post(f"{API}/job/start/{job_id}/?wait=false")
         kala.wait_for(kala.descendants)
         service.kill()
+        (tmp_path / "go").touch()
         kala.wait_for(lambda: not kala.descendants())
         kala.wait_log("the database is away: ")
         assert kala.stop() == 0
@@ -267,7 +268,7 @@ def test_runs_that_fail_and_notifications(kala: KalaProcess) -> None:
 def test_no_descriptors(tmp_path: Path) -> None:
     code = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (90, 90)); from kala.cli import main; main()"
     kala = KalaProcess(tmp_path, "--max-runs", "500", command=(sys.executable, "-c", code, "serve")).start()
-    due = rfc3339(round(time.time() + 3) * SECOND)
+    due = rfc3339(round(time.time() + 10) * SECOND)
     job = json.dumps({"name": "n", "command": "sleep 600", "schedule": f"R0/{due}/PT1S"})
     assert kala.request("POST", f"{API}/job/batch/", "\n".join([job] * 100).encode())[0].status == 200
     kala.wait_log("no file descriptor is left")
@@ -295,6 +296,7 @@ def test_a_lease_that_another_has_ended(tmp_path: Path) -> None:
     """Another daemon marks the record of one that does not renew it; what that writes is written here."""
     with KalaProcess(tmp_path, "--shared") as kala:
         connection = sqlite3.connect(tmp_path / "kala.db", timeout=10)
+        connection.execute("begin immediate")  # a renewal in between would go by a revision that is its own
         ((key, revision, value),) = connection.execute(
             "select key, revision, value from kala_records where kind = 'instance'"
         )

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 OCCURRENCES = int(os.environ.get("KALA_TEST_OCCURRENCES", "1000"))
 JOBS = 200  # each with its share of these, a second apart
-BEFORE = 6.0  # seconds from the beginning of creating to the first of them
+BEFORE = 15.0  # seconds from the beginning of creating to the first of them
 
 
 class Pair(NamedTuple):
@@ -92,7 +92,7 @@ def test_every_occurrence_runs_once(engine_server: EngineServer, pair: Pair, tmp
 
 def test_the_other_decides_what_a_dead_one_had_on(pair: Pair, tmp_path: Path) -> None:
     # Given long runs of both: whichever saw one first that was to start
-    command = "test $KALA_NODE = first && exec sleep 60 || exec sleep 15"
+    command = f"test $KALA_NODE = first && exec sleep 60; until test -e {tmp_path}/go; do sleep 0.1; done"
     ids = set()
     for daemon, count in (pair.first, 6), (pair.second, 4):
         for job_id in [daemon.create(name="long", command=command, shell=True) for _ in range(count)]:
@@ -118,5 +118,6 @@ def test_the_other_decides_what_a_dead_one_had_on(pair: Pair, tmp_path: Path) ->
     # Then the other ends what is left of its runs and decides them, and its own go on to their end
     pair.second.wait_for(lambda: {run["id"] for run in pair.runs("lost")} == theirs, "they are not decided")
     assert pair.first.descendants() == []
+    (tmp_path / "go").touch()
     pair.second.wait_for(lambda: {run["id"] for run in pair.runs("succeeded")} == ids - theirs)
     pair.second.wait_for(lambda: not pair.runs("claimed,running"))

@@ -66,7 +66,7 @@ def at_once(
     contender: Contender, found: Found, sink: Sink, runs: Sequence[str], what: str, count: int, before: int
 ) -> list[float]:
     """How late each of so many was, in ms, when `before` have come already. They share these `runs` evenly."""
-    when = float(round(time.time() + (1.5 if count == 1 else max(5, count / contender.makes))))
+    when = float(round(time.time() + (3 if count == 1 else max(5, count / contender.makes))))
     for run in runs:
         contender.make_due(count // len(runs), run, when)
     if time.time() > when:

@@ -98,7 +98,7 @@ class Ratios:
 
     def _runs(self) -> float:
         """Jobs of each second, for some seconds, and they are done."""
-        first = math.ceil(time.time() + 1)
+        first = math.ceil(time.time() + 5)  # it must know of all by then
         schedule, run = f"R{SECONDS}/{rfc3339(first)}/PT1S", f"{self._tools.ping} {self._sink.port}"
         jobs = (self._ours.job(f"each {n}", f"{run} {n}", schedule) for n in range(EACH))
         self._ours.send_batch("\n".join(map(json.dumps, jobs)).encode())

@@ -137,7 +137,7 @@ class PretendedDriver:
 class PretendedDatabase(FaultyDatabase):
     """`kind` is the driver under test; who looks on from aside has one that is right."""
 
-    timeout, slack = PATIENCE, 1.0
+    timeout, slack = PATIENCE, 5.0
 
     def __init__(self, kind: type[PretendedDriver] = PretendedDriver) -> None:
         self.at, self.kind = PretendedServer(), kind

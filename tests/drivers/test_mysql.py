@@ -588,13 +588,14 @@ def test_two_that_create_the_same_at_once(
 def test_who_falls_silent_in_a_transaction_holds_up_others_for_seconds(
     server: Server, opened: Callable[[Server], MysqlDriver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mysql_link, "IN_TRANSACTION", 1)
     silent, other = opened(server), opened(server)
     done(other.commit([put("a", 1)]))
 
     def fall_silent() -> None:
         with silent._lines.turn(silent._lines.writer) as session:
-            session.begin(silent._database, b"select * from kala_records where name = 'job/a' for update")
+            with monkeypatch.context() as patch:
+                patch.setattr(mysql_link, "IN_TRANSACTION", 1)
+                session.begin(silent._database, b"select * from kala_records where name = 'job/a' for update")
             done(other.commit([put("a", 2)]))
             session.end()
 

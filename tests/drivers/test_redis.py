@@ -292,11 +292,12 @@ def test_a_server_that_trickles_is_given_up_in_time(monkeypatch: pytest.MonkeyPa
                 RedisDriver(Server(f"127.0.0.1:{port}")).open()
         finally:
             ended.set()
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30  # and not for as long as it trickles
 
 
 def test_calls_wait_for_a_connection(service: RedisService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_link, "CONNECTIONS", 2)
+    monkeypatch.setattr(redis_link, "TURN_WAIT", 20.0)
     server = service.fresh()
     with opened(server) as driver, closing(service.client()) as client:
         at_once(*[lambda: [driver.now() for _ in range(20)]] * 10)  # type: ignore[list-item]

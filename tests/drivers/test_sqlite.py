@@ -604,7 +604,7 @@ def test_a_commit_while_another_thread_closes_is_done_or_unavailable(driver: Sql
     ends: list[BaseException | list[Conflict | None]] = []
 
     def work() -> None:
-        for revision in range(2, 10_000):
+        for revision in range(2, 1_000_000):
             try:
                 ends.append(driver.commit([put("a", revision)]))
             except StoreUnavailable as error:

@@ -165,7 +165,7 @@ class SplitsAnElement(MemoryDriver):
         for element in batch:
             first, rest = replace(element, runs=element.runs[:500]), element.runs[500:]
             answers += super().commit([first])
-            time.sleep(0.01 if rest else 0)
+            time.sleep(0.3 if rest else 0)
             for run in rest if answers[-1] is None else ():
                 self._append(run)
         return answers

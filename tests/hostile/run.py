@@ -33,7 +33,7 @@ AT_ONCE, TRIES = 1.0, 3
 """Second in which /healthz must be answered, once of so many times: others use the machine, too."""
 FOREVER = "R/9000-01-01T00:00:00Z/P1D"
 MANY = 2_000  # jobs: their list and their events are more than systems hold for one who does not read
-ROOM = 3.0  # seconds
+ROOM = 15.0  # seconds
 IDLE = 3_000  # connections, of which the daemon keeps some 1,000
 HANGING = 40  # connections of each kind that are open at a stop
 STOP_SECONDS = 15.0  # for a stop while they are: it gives 3 to what is on

@@ -68,6 +68,7 @@ class PostgresService(Service):
                 "password_encryption=scram-sha-256",
             ),
             *("-c", "log_min_messages=fatal"),
+            *("-c", "autovacuum=off"),  # its transactions hold back what another test wants forgotten
         )
 
     def _as_user(self, *words: object) -> list[str]:

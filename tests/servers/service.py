@@ -1,12 +1,14 @@
 """A server in a folder of its own, on a free port of 127.0.0.1, that is started, stopped, killed and paused at will."""
 
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -193,5 +195,8 @@ def found(name: str) -> str:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
+    """One that nobody listens at, and that no system gives away by itself: a server may come to it later, or again."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port

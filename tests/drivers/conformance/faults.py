@@ -5,6 +5,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -279,12 +280,14 @@ def check_a_server_without_room(database: FaultyDatabase) -> None:
         for number in range(2, 1_000):
             element = put(f"k{number}", 1, b"x" * 60_000, runs=[ran(number)])
             refused.append(element)
-            done(driver.commit([element]))
+            done(database.in_time(partial(driver.commit, [element])))
             answered.append(refused.pop())
 
     database.full(True)
     try:
-        database.unavailable(go_on)
+        with pytest.raises(StoreUnavailable) as caught:
+            go_on()
+        database.heard(caught.value)
         with suppress(StoreUnavailable):  # it may have given up altogether
             assert again(lambda: driver.get("job", "a")) == ONE
     finally:

@@ -20,7 +20,7 @@ class FaultyDatabase(Database):
     """
 
     timeout = TIMEOUT
-    slack = 3.0  # seconds beyond it that a call may take, on a busy machine
+    slack = 10.0  # seconds beyond it that a call may take, on a busy machine
 
     @abstractmethod
     def construct(self) -> Driver:

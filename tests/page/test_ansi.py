@@ -120,9 +120,13 @@ def test_hostile_text_takes_no_time(window: Window) -> None:
                 const add = () => {};
                 screen.feed("z".repeat(name === "long" ? 1000000 : 4000), add);
                 const piece = text.repeat(32768 / text.length);
-                const begun = performance.now();
-                for (let count = 0; count < 8; count += 1) screen.feed(piece, add);
-                times[name] = (performance.now() - begun) / 8;
+                const took = [];
+                for (let count = 0; count < 8; count += 1) {
+                    const begun = performance.now();
+                    screen.feed(piece, add);
+                    took.push(performance.now() - begun);
+                }
+                times[name] = took.sort((a, b) => a - b)[4];
             }
             return times;
         }""",

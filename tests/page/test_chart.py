@@ -41,8 +41,10 @@ def plot(page: Page) -> Any:
 
 def boxes(page: Page) -> list[dict[str, float]]:
     """Where each series is drawn, within the chart."""
+    drawn = page.locator(".chart-plot .series")
+    expect(drawn.first).to_be_attached()  # it has its room
     return list(
-        page.locator(".chart-plot .series").evaluate_all(
+        drawn.evaluate_all(
             "all => all.map((one) => (({x, y, width, height}) => ({x, y, width, height}))(one.getBBox()))"
         )
     )
@@ -146,9 +148,9 @@ def test_tones_are_told_apart_by_more_than_colour(window: Window) -> None:
     assert len(set(shapes)) == len(tones)
     bars = [{"name": tone, "tone": tone, "points": points(1)} for tone in tones]
     show(window, "bars", bars)
-    looks = page.locator(".chart-plot .series").evaluate_all(
-        "all => all.map((one) => one.getAttribute('fill') + getComputedStyle(one).fillOpacity)"
-    )
+    drawn = page.locator(".chart-plot .series")
+    expect(drawn).to_have_count(len(tones))  # it has its room
+    looks = drawn.evaluate_all("all => all.map((one) => one.getAttribute('fill') + getComputedStyle(one).fillOpacity)")
     assert len(set(looks)) == len(tones)
 
 

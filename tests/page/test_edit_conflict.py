@@ -121,9 +121,11 @@ def test_runs_are_no_changes(window: Window, kala: KalaProcess) -> None:
     other = kala.create(name="other")
     page = window.go("edit", id=job_id)
     expect(name(page)).to_have_value("a")
+    window.note_events()
     assert kala.post(f"{API}/job/start/{job_id}/").status == 204
     change(kala, other, name="others are another matter")
-    with page.expect_response("**/job/?brief=true**"):  # what it hears of later than that
+    window.wait_true("window.heard.some((one) => one.type === 'job.saved')")  # the last of them
+    with page.expect_response("**/job/?brief=true**"):  # what it would read then is there before that
         page.get_by_text("Other jobs").click()
         page.locator('[data-path="parent_jobs"] input').fill("other")
     expect(page.locator(".banner.warn")).to_have_count(0)

@@ -39,12 +39,14 @@ def test_the_way_back_asks_too(window: Window) -> None:
     page = window.go("jobs")
     page.get_by_role("link", name="New job").first.click()
     name(page).fill("unsaved")
-    page.once("dialog", lambda dialog: dialog.dismiss())
-    page.evaluate("history.back()")
+    with page.expect_event("dialog") as asked:
+        page.evaluate("history.back()")
+    asked.value.dismiss()
     expect(page).to_have_url(re.compile("view=edit"))
     expect(name(page)).to_have_value("unsaved")
-    page.once("dialog", lambda dialog: dialog.accept())
-    page.evaluate("history.back()")
+    with page.expect_event("dialog") as asked:
+        page.evaluate("history.back()")
+    asked.value.accept()
     expect(page).to_have_url(re.compile("view=jobs"))
 
 
@@ -131,8 +133,11 @@ def test_by_keys_alone(window: Window, kala: KalaProcess) -> None:
     page.keyboard.press("Space")
     page.keyboard.press("Tab")  # the next group's heading
     page.keyboard.press("Tab")
-    expect(page.get_by_role("combobox", name="Runs", exact=True)).to_be_focused()
-    page.keyboard.type("by a cron")
+    runs = page.get_by_role("combobox", name="Runs", exact=True)
+    expect(runs).to_be_focused()
+    for mode in ("at", "every", "cron"):
+        page.keyboard.press("ArrowDown")
+        expect(runs).to_have_value(mode)
     expect(page.get_by_label("Schedule", exact=True)).to_have_value("0 8 * * *")
     page.keyboard.press("Control+Enter")
     job = kala.job(made(page))

@@ -73,7 +73,7 @@ def test_definition_and_coming(window: Window) -> None:
     expect(rows).to_have_count(10)
     expect(rows.first).to_contain_text("03:30:00+02:00")
     expect(rows.first).to_contain_text("does not exist")
-    expect(panel(page, "Coming")).to_contain_text(re.compile(r"The next one is in \d+ d"))
+    expect(panel(page, "Coming")).to_contain_text(re.compile(r"The next one is in \d+ [dhms]"))
     expect(panel(page, "Runs along time")).to_contain_text("It has not run yet.")
 
 

@@ -280,7 +280,10 @@ def test_leaving_it_leaves_nothing_behind(window: Window) -> None:
     page.get_by_role("navigation", name="Views").get_by_role("link", name="Week").click()
     expect(page.locator(".view.jobs")).to_have_count(0)
     asked = asked_for(page, f"{API}/job/?")
+    window.note_events()
     window.kala.post(f"{API}/job/start/{job}/")
+    window.wait_true("window.heard.some((one) => one.type === 'run.finished')")
+    page.wait_for_timeout(1_200)  # the list would be read a second after the time before at the latest
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys")).not_to_contain_text("Start the row's job")
     assert asked == []

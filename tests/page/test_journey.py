@@ -34,6 +34,7 @@ def test_a_job_is_made_watched_and_cancelled_without_loading_again(window: Windo
     create(page)
     job = made(page)
     # it runs at once, as it has no schedule: the job's page shows it, and leads to its output
+    expect(page.locator(".on li")).to_contain_text("running for")
     running = page.get_by_role("link", name=re.compile("output|running", re.IGNORECASE)).first
     running.click()
     expect(page).to_have_url(re.compile("view=run"))
@@ -46,7 +47,7 @@ def test_a_job_is_made_watched_and_cancelled_without_loading_again(window: Windo
     (window.kala.folder / "go").unlink()
     page.go_back()
     page.get_by_role("button", name="Start", exact=True).click()
-    window.kala.wait_for(lambda: window.kala.get(f"{API}/run/?job={job}&state=running").json["runs"])
+    expect(page.locator(".on li")).to_contain_text("running for")
     page.get_by_role("link", name=re.compile("output|running", re.IGNORECASE)).first.click()
     expect(output).to_contain_text("one")
     page.get_by_role("button", name="Cancel").click()

@@ -2,16 +2,17 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from daemon_process import API
-from playwright.sync_api import Locator, Page, Route, expect
+from daemon_process import API, KalaProcess
+from playwright.sync_api import Locator, Page, Request, Route, expect
 
-from .test_run import GOING, started, state_of, text_of, wait_state
+from .test_run import GOING, run_of, started, state_of, text_of, wait_state
 from .window import Window
 
 pytestmark = pytest.mark.slow
@@ -315,15 +316,31 @@ def test_a_daemon_that_is_killed_and_started_again(window: Window, on_lost: str)
         assert whole(page) == [*first, "done", ""]
 
 
-def test_a_daemon_that_stops_while_it_is_followed(window: Window) -> None:
+def test_a_daemon_that_stops_while_it_is_followed(
+    start_kala: Callable[..., KalaProcess], open_window: Callable[..., Window]
+) -> None:
+    kala = start_kala("--drain", "60")
+    window = open_window(kala)
     run = started(window, f"seq 1 5; {GOING}")
+    offsets: list[str] = []
+
+    def note(request: Request) -> None:
+        if "/output/" in request.url:
+            offsets.extend(parse_qs(urlsplit(request.url).query)["offset"])
+
+    window.page.on("request", note)
     page = window.go("run", id=run)
     expect(row(page, "begun")).to_be_visible()
-    (window.kala.folder / "go").touch()
-    expect(row(page, "done")).to_be_visible()
+    assert kala.process is not None
+    kala.process.send_signal(signal.SIGTERM)  # it waits for the run
+    kala.wait_log("SIGTERM: stopping")
+    (kala.folder / "go").touch()
+    assert kala.wait() == 0
     window.restart_daemon()
     window.wait_live()
     expect(state_of(page)).to_have_text("succeeded")
+    size = str(run_of(window, run)["attempts"][0]["output_size"])
+    kala.wait_for(lambda: page.evaluate("1") and offsets[-1] == size, "not read to the end")
     expect(page.locator(".row")).to_have_text(["1", "2", "3", "4", "5", "begun", "done"])
 
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from daemon_process import API, KalaProcess
-from playwright.sync_api import Locator, Page, Request, expect
+from playwright.sync_api import Locator, Page, Request, Route, expect
 
 from .window import Window
 
@@ -31,6 +31,14 @@ def quiet_week() -> datetime:
 
 
 DAY = quiet_week()
+
+
+def clock_change(hours: int) -> datetime:
+    """The next day, from tomorrow on, that is so much shorter or longer by Berlin's clock."""
+    day = datetime.now(BERLIN).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    while (day + timedelta(days=1)).astimezone(UTC) - day.astimezone(UTC) != timedelta(hours=24 + hours):
+        day += timedelta(days=1)
+    return day
 
 
 def on_day(hour: int = 0) -> datetime:
@@ -118,6 +126,40 @@ def test_a_long_list_comes_in_pages(window: Window) -> None:
     expect(panel.get_by_role("status")).to_have_text("130 occurrences of 130 jobs.")
 
 
+@pytest.mark.parametrize("held", ["the further page", "what is shown"])
+def test_a_further_page_comes_while_what_is_shown_is_read_again(window: Window, held: str) -> None:
+    make_daily(window.kala, 130, on_day(14))
+    page = week(window, cell=instant(on_day(14)))
+    rows = page.get_by_role("region", name="The hour that is open").locator("tbody tr")
+    expect(rows).to_have_count(100)
+    routes: list[Route] = []
+    wanted = {"the further page": "after=", "what is shown": "limit=100$"}[held]
+    page.route(re.compile(f"/schedule/due/.*{wanted}"), lambda route: routes.append(route), times=1)
+
+    def read_again() -> None:
+        page.set_viewport_size({"width": 500, "height": 860})  # which draws it anew
+
+    def holding() -> bool:
+        page.evaluate("1")  # by which playwright sees what has come
+        return len(routes) > 0
+
+    if held == "the further page":
+        page.get_by_role("button", name="More").click()
+        window.kala.wait_for(holding)
+        with page.expect_response(re.compile("/schedule/due/.*limit=100$")):
+            read_again()
+        routes[0].continue_()
+        expect(rows).to_have_count(130)
+    else:
+        read_again()
+        window.kala.wait_for(holding)
+        page.get_by_role("button", name="More").click()
+        expect(rows).to_have_count(130)
+        with page.expect_response(re.compile("/schedule/due/.*limit=130$")):
+            routes[0].continue_()
+        expect(rows).to_have_count(130)
+
+
 def test_a_crowded_minute_shows_its_own_jobs(window: Window) -> None:
     make_daily(window.kala, 6, on_day(14).replace(minute=30), "thirty")
     window.kala.create(name="other", schedule="5 14 * * *", time_zone="Europe/Berlin")
@@ -174,11 +216,14 @@ def test_other_weeks_are_links_and_go_back(window: Window) -> None:
 
 def test_the_days_when_the_clock_changes_are_told(window: Window) -> None:
     window.kala.create(name="often", schedule="0 * * * *")
-    page = window.go("week", since="2027-03-25T23:00:00Z")
-    expect(page.get_by_text("On Sun, Mar 28 the clock goes forward: there is no 02:00.")).to_be_visible()
+    spring, autumn = clock_change(-1), clock_change(1)
+    page = window.go("week", since=instant(spring - timedelta(days=6)))  # more than a year from now is refused
+    text = f"On Sun, Mar {spring.day} the clock goes forward: there is no 02:00."
+    expect(page.get_by_text(text)).to_be_visible()
     expect(page.locator("td.out")).to_have_text(["no such hour"])
-    page.goto(window.url("week", since="2027-10-28T10:30:00Z"))
-    expect(page.get_by_text("On Sun, Oct 31 the clock goes back: the hour from 02:00 comes twice.")).to_be_visible()
+    page.goto(window.url("week", since=instant(autumn.replace(hour=12, minute=30) - timedelta(days=6))))
+    text = f"On Sun, Oct {autumn.day} the clock goes back: the hour from 02:00 comes twice."
+    expect(page.get_by_text(text)).to_be_visible()
     assert page.locator("th[role=columnheader]").all_text_contents().count("02 again") == 1
     expect(page.get_by_text("forward")).to_have_count(0)
 

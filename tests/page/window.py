@@ -55,6 +55,16 @@ class Window:
         """Return when a JavaScript expression is true. (Playwright's own way needs `eval`, which the page forbids.)"""
         self.kala.wait_for(lambda: self.page.evaluate(expression), f"never true: {expression}")
 
+    def note_events(self) -> None:
+        """From now on `window.heard` has the events that come: all that is there already has been told of them then."""
+        self.evaluate_module(
+            "base.js",
+            """(m) => {
+                window.heard = [];
+                m.subscribe(({ events }) => window.heard.push(...events), new AbortController().signal);
+            }""",
+        )
+
     def restart_daemon(self, *flags: str) -> None:
         """Start it again at the same address, be it stopped, killed, or running."""
         self.kala.restart("--port", str(self.address.port), *flags)

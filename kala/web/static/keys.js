@@ -26,7 +26,7 @@ document.addEventListener("keydown", (event) => {
   clearTimeout(timer);
   first = "";
   // the latest binding counts: a view's before the page's
-  const found = [...bound].reverse().find((one) => one.keys === keys);
+  const found = [...bound].findLast((one) => one.keys === keys);
   if (found) {
     event.preventDefault();
     found.run();

@@ -1,8 +1,8 @@
 // The page's frame: what is above every view, the keys, and the table of views. Read this first.
 
 import {
-  LOGIN, act, at, bind, button, fill, get, go, growing, h, here, link, number, put, reader, set, start, startTicking, state,
-  subscribe,
+  LOGIN, act, at, bind, button, get, go, growing, h, here, keyed, link, number, put, reader, set, start, startTicking,
+  state, subscribe,
 } from "./base.js";
 import { connect, retry } from "./live.js";
 import { openKeys, openPalette } from "./palette.js";
@@ -42,7 +42,8 @@ function showBanners() {
     said.push(h("p.banner.warn", "Paused: nothing starts until it is resumed. ",
       button("Resume", (event) => act(event.currentTarget, "Resume", resume))));
   }
-  fill($("banners"), said);
+  // what was said before stays: somebody may be pressing its button
+  keyed($("banners"), said, (one) => one.textContent, (one) => one);
 }
 
 // that it is gone, the connection says
@@ -58,8 +59,7 @@ function shown(name) {
   document.body.classList.toggle("on-wall", name === "wall");
   for (const item of document.querySelectorAll("#nav a")) {
     // a job that is edited is no new one
-    if (new URLSearchParams(item.search).get("view") === name && !(name === "edit" && here().has("id"))) item.setAttribute("aria-current", "page");
-    else item.removeAttribute("aria-current");
+    item.ariaCurrent = item.search === link(name) && !(name === "edit" && here().has("id")) ? "page" : null;
   }
 }
 
@@ -72,7 +72,7 @@ for (const name of ["overview", "week", "wall", "jobs", "job", "run", "edit"]) {
 }
 
 subscribe(told, always);
-setInterval(() => document.hidden || node.want(), NODE_EVERY);
+setInterval(node.want, NODE_EVERY);
 setInterval(() => state.node?.not_ready && node.want(), UNWELL_EVERY);
 $("retry").addEventListener("click", retry);
 $("palette").addEventListener("click", openPalette);

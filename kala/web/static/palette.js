@@ -55,7 +55,7 @@ export function openPalette() {
       keyed(list, shown, (one) => one.id ?? one.label, option, (element, one) => {
         const place = shown.indexOf(one);
         element.id = `found-${place}`;
-        element.setAttribute("aria-selected", String(place === chosen));
+        element.ariaSelected = place === chosen;
       });
       fill(none, shown.length ? null : "Nothing has that in its name.");
       input.setAttribute("aria-activedescendant", shown.length ? `found-${chosen}` : "");

@@ -59,7 +59,7 @@ export function chart({ label, kind, y: { format, seconds, log } = {}, x: span =
     keyed(legend, series, nameOf, entry, (item, one) => put(item.lastChild, `${one.name} ${sumOf(one)}`));
     draw();
     const said = [...legend.children].map((item) => item.textContent).join(", ");
-    element.setAttribute("aria-label", `${label}, ${kind.slice(0, -1)} chart: ${legend.hidden ? empty : said + "."} Arrows move along it.`);
+    element.ariaLabel = `${label}, ${kind.slice(0, -1)} chart: ${legend.hidden ? empty : said + "."} Arrows move along it.`;
   }
 
   const entry = (one) => h("li", s("svg", { width: 22, height: 12, "aria-hidden": "true" },

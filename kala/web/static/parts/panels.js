@@ -46,13 +46,13 @@ function panel(title, ...body) {
   return { element: h("section.panel", heading, trouble, body), heading, trouble };
 }
 
-// A panel with a row for each of `items()`. `cells(item)` makes the row's, anew when the item or the day is another.
-function rows(title, empty, items, cells, more) {
+// A panel with a row for each of `items()`. `cells(item)` makes the row's, anew when `sign(item)` or the day is another.
+function rows(title, empty, items, cells, more, sign = JSON.stringify) {
   const list = h("ul.now-rows");
   const none = h("p.none", empty);
   function draw() {
-    keyed(list, items(), (item) => item.id, () => h("li"), (row, item) => refill(row, day(now()) + JSON.stringify(item), () => cells(item)));
-    none.hidden = Boolean(list.firstChild);
+    keyed(list, items(), (item) => item.id, () => h("li"), (row, item) => refill(row, day(now()) + sign(item), () => cells(item)));
+    none.hidden = !!list.firstChild;
   }
   return { ...panel(title, list, none), draw, ...more };
 }
@@ -94,7 +94,8 @@ export function runningPanel(most, cancels) {
       return { runs: [...on.runs, ...waiting.runs], more: on.next || waiting.next };
     }),
     about: () => state.more && state.running.size < FEW,
-  });
+  // a run that is read has more than its events have, of which nothing is shown
+  }, (run) => [run.job_name, run.state, run.attempt || "", run.started].join());
   made.element.append(more);
   return made;
 }
@@ -135,10 +136,10 @@ function hour(title, options, series) {
   return {
     ...panel(title, drawn.element),
     draw() {
-      const times = state.minutes.map((minute) => ms(minute.at));
-      if (!times.length) return;
-      drawn.update(series.map(([name, tone, of]) => ({ name, tone, points: state.minutes.map((minute, place) => ({ x: times[place], y: of(minute) })) })),
-        { x: { from: times[0], to: times.at(-1) + 60_000 } });
+      const { minutes } = state;
+      if (!minutes.length) return;
+      drawn.update(series.map(([name, tone, of]) => ({ name, tone, points: minutes.map((minute) => ({ x: ms(minute.at), y: of(minute) })) })),
+        { x: { from: ms(minutes[0].at), to: ms(minutes.at(-1).at) + 60_000 } });
     },
   };
 }

@@ -55,7 +55,7 @@ export function open(root, params, signal) {
   const summary = h("p", { role: "status" });
   const bars = chart({ label: "Occurrences by minute", kind: "bars", empty: "Nothing comes in this hour." });
   const body = h("tbody");
-  const more = button("More", () => act(more, "More jobs", () => readDue(PAGE, due.next)));
+  const more = button("More", () => act(more, "More jobs", () => readDue(due.next)));
   const panel = h("section.panel.hour", { hidden: true, "aria-label": "The hour that is open" }, h("div.bar", heading, whole, close), summary, bars.element, h("table", heads("First at", "Job", "Times"), body), more);
   const top = h("section.panel", { hidden: true }, h("h2", "Most crowded minutes"), fullest);
 
@@ -65,7 +65,7 @@ export function open(root, params, signal) {
 
   const onFault = unread(trouble, "What comes cannot be read", renew);
   const loads = reader(readLoad, { every: AGAIN, signal, onFault });
-  const dues = reader(async () => hour && readDue(Math.min(Math.max(due.due.length, PAGE), MOST)), { signal, onFault });
+  const dues = reader(async () => hour && readDue(), { signal, onFault });
 
   const addressOf = (changes) => link("week", { since: iso(since), cell: iso(cell), ...changes });
   const startOfToday = () => new Date(now()).setHours(0, 0, 0, 0);
@@ -132,12 +132,16 @@ export function open(root, params, signal) {
       h("td", h("a", { href: link("job", { id: one.job }) }, short(one.job_name, 200))), h("td.number", number(one.count))));
   }
 
-  async function readDue(limit, after) {
-    const before = due;
+  // As many as are shown, or those `after` them.
+  async function readDue(after) {
+    const [before, shown] = [due, due.due];
     const { from, to } = opened();
-    const answer = await get("/schedule/due/", { since: iso(from), until: iso(to), limit, after }, signal);
+    const answer = await get("/schedule/due/", {
+      since: iso(from), until: iso(to), limit: after ? PAGE : Math.min(Math.max(shown.length, PAGE), MOST), after,
+    }, signal);
     if (before !== due) return; // another one was opened meanwhile
-    due = after ? { ...answer, due: [...due.due, ...answer.due] } : answer;
+    if (shown !== due.due) return readDue(after && due.next); // others are shown by now
+    Object.assign(due, answer, after && { due: [...shown, ...answer.due] });
     drawHour();
   }
 

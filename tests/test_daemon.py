@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kala.clock import rfc3339
+from kala.clock import SECOND, rfc3339
 from kala.drivers.contract import RunQuery
 from kala.drivers.sqlite import SqliteDriver
 from kala.job import Record, Run, decode_record
@@ -133,22 +133,27 @@ def test_a_stop_lets_runs_finish_and_answers_meanwhile(tmp_path: Path) -> None:
     go = tmp_path / "go"
     long = kala.create(command=f"sh -c 'until [ -e {go} ]; do sleep 0.05; done'", schedule="")
     child = kala.create(parent_jobs=[long], command="true")
-    often = kala.create(schedule=f"R/{soon(5)}/PT1S")
+    often = kala.create(schedule=f"R/{soon(3)}/PT1S")
     kala.wait_for(lambda: kala.get(f"{API}/run/?job={long}&state=running").json["runs"])
+    kala.wait_for(lambda: kala.job(often)["metadata"]["success_count"])
 
     # when it is told to stop
     kala.process.send_signal(signal.SIGTERM)  # type: ignore[union-attr]
     kala.wait_log("stopping")
+    stopping = time.time()
 
     # then reads are answered, nothing new is started, and the run ends by itself
     assert kala.get(f"{API}/job/{long}/").status == 200
     refused = kala.post(f"{API}/job/start/{often}/")
     assert refused.status == 503
     assert kala.get("/readyz").status == 503
+    kala.wait_for(lambda: time.time() > stopping + 1.5)  # another one would have come
     go.touch()
     assert kala.wait() == CLEAN
     _, runs = stored(tmp_path)
     assert [run.state for run in runs.values() if run.job_id == long] == [State.SUCCEEDED]
+    starts = [attempt.started for run in runs.values() if run.job_id == often for attempt in run.attempts]
+    assert 0 < max(starts) <= stopping * SECOND
     # and the child is still to come
     assert not [run for run in runs.values() if run.job_id == child]
     kala.start()

@@ -259,6 +259,11 @@ class KalaProcess:
         return self.wait_for(met, what, self.patience)
 
 
+def until_there(path: Path) -> str:
+    """A command that goes on until there is such a file."""
+    return f"sh -c 'until [ -e {path} ]; do sleep 0.05; done'"
+
+
 def wait_for(condition: Callable[[], T], what: Callable[[], str], seconds: float = DEADLINE) -> T:
     """The first true value of `condition`; fails with `what` when there is none in `seconds`."""
     deadline = time.monotonic() + seconds

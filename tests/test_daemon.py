@@ -15,7 +15,7 @@ from kala.drivers.contract import RunQuery
 from kala.drivers.sqlite import SqliteDriver
 from kala.job import Record, Run, decode_record
 from kala.states import State
-from tests.daemon_process import API, KalaProcess
+from tests.daemon_process import API, KalaProcess, until_there
 from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.slow
@@ -131,7 +131,7 @@ def test_a_stop_lets_runs_finish_and_answers_meanwhile(tmp_path: Path) -> None:
     # given a long run, with a child, and a job that is due each second
     kala = KalaProcess(tmp_path).start()
     go = tmp_path / "go"
-    long = kala.create(command=f"sh -c 'until [ -e {go} ]; do sleep 0.05; done'", schedule="")
+    long = kala.create(command=until_there(go), schedule="")
     child = kala.create(parent_jobs=[long], command="true")
     often = kala.create(schedule=f"R/{soon(3)}/PT1S")
     kala.wait_for(lambda: kala.get(f"{API}/run/?job={long}&state=running").json["runs"])
@@ -303,7 +303,7 @@ def test_a_full_disk_refuses_writes_and_recovers_by_itself(tmp_path: Path) -> No
         kala._url = kala.wait_for(kala._address)
         kala.wait_for(lambda: kala.get("/readyz").status == 200)
         go = tmp_path / "go"
-        job_id = kala.create(command=f"sh -c 'until [ -e {go} ]; do sleep 0.05; done'", schedule="")
+        job_id = kala.create(command=until_there(go), schedule="")
         kala.wait_for(kala.descendants)
 
         # when the disk is full

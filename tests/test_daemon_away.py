@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
-from daemon_process import API, KalaProcess
+from daemon_process import API, KalaProcess, until_there
 from missing import require
 from servers.registry import SERVICES
 from servers.service import Service, flags_of
@@ -162,7 +162,7 @@ def test_a_stop_while_the_server_is_silent_ends_in_time_and_keeps_results(place:
     service, kala = place
     kala.start()
     go = kala.folder / "go"
-    job = kala.create(command=f"sh -c 'until [ -e {go} ]; do sleep 0.05; done'", schedule="")
+    job = kala.create(command=until_there(go), schedule="")
     kala.wait_for(kala.descendants)
     service.pause()
     go.touch()

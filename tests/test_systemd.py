@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
-from daemon_process import API, DEADLINE, ROOT, KalaProcess, wait_for
+from daemon_process import API, DEADLINE, ROOT, KalaProcess, until_there, wait_for
 from small_disk import filled, small_disk
 
 from kala.systemd import Systemd
@@ -215,7 +215,7 @@ def test_a_daemon_from_start_to_stop(tmp_path: Path) -> None:
         kala.wait_for(regularly, "not twice a second")
 
         # when it stops, it asks for time while a run is on
-        sleeps = kala.create(command=f"bash -c 'until test -e {tmp_path}/go; do sleep 0.05; done'")
+        sleeps = kala.create(command=until_there(tmp_path / "go"))
         kala.post(f"{API}/job/start/{sleeps}/?wait=false")
         kala.wait_for(kala.descendants)
         kala.process.send_signal(signal.SIGTERM)  # type: ignore[union-attr]

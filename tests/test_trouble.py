@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from cli_process import Cli
-from daemon_process import API, ROOT, KalaProcess
+from daemon_process import API, ROOT, KalaProcess, until_there
 from missing import missing
 from moved import fill
 from servers.certificates import certificates
@@ -172,7 +172,7 @@ def test_a_server_that_is_not_there_and_goes_away(started: Callable[[str], Servi
 
         # it is away at the end
         kala.create(command="sleep 1.5", name="long")
-        job_id = kala.create(command=f"bash -c 'until test -e {tmp_path}/go; do sleep 0.05; done'")
+        job_id = kala.create(command=until_there(tmp_path / "go"))
         kala.post(f"{API}/job/start/{job_id}/?wait=false")
         kala.wait_for(kala.descendants)
         service.kill()

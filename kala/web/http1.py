@@ -85,9 +85,8 @@ class Http1(H11Protocol):
             )
         await super()._create_stream(request)
         if isinstance(self.stream, WSStream) and self.stream.closed:
-            await self.send(
-                Closed()
-            )  # a handshake that was none has been answered; hypercorn would wait for more of it
+            # A handshake that was none, and that has been answered so: hypercorn would wait for more of it
+            await self.send(Closed())
         elif isinstance(self.connection, H11WSConnection) and self.connection.buffer:
             await self._refuse_early_frames()
 

@@ -94,8 +94,9 @@ export function runningPanel(most, cancels) {
       return { runs: [...on.runs, ...waiting.runs], more: on.next || waiting.next };
     }),
     about: () => state.more && state.running.size < FEW,
+  },
   // a run that is read has more than its events have, of which nothing is shown
-  }, (run) => [run.job_name, run.state, run.attempt || "", run.started].join());
+  (run) => [run.job_name, run.state, run.attempt || "", run.started].join());
   made.element.append(more);
   return made;
 }
@@ -136,10 +137,10 @@ function hour(title, options, series) {
   return {
     ...panel(title, drawn.element),
     draw() {
-      const { minutes } = state;
-      if (!minutes.length) return;
-      drawn.update(series.map(([name, tone, of]) => ({ name, tone, points: minutes.map((minute) => ({ x: ms(minute.at), y: of(minute) })) })),
-        { x: { from: ms(minutes[0].at), to: ms(minutes.at(-1).at) + 60_000 } });
+      const at = state.minutes.map((minute) => ms(minute.at));
+      if (!at.length) return;
+      drawn.update(series.map(([name, tone, of]) => ({ name, tone, points: state.minutes.map((one, n) => ({ x: at[n], y: of(one) })) })),
+        { x: { from: at[0], to: at.at(-1) + 60_000 } });
     },
   };
 }
